@@ -1,0 +1,65 @@
+"""Removes what was not chosen: one table says which answer wants which paths."""
+
+import json
+import shutil
+from pathlib import Path
+from urllib.parse import unquote
+
+# A path that several answers want stays when one of them was given.
+WANTED_BY = {
+    "database=postgresql": (
+        "compose.yaml",
+        "scripts",
+    ),
+    "sample_models=true": (
+        "src/{{cookiecutter.project_slug}}/models/user.py",
+        "src/{{cookiecutter.project_slug}}/models/profile.py",
+        "src/{{cookiecutter.project_slug}}/models/post.py",
+        "src/{{cookiecutter.project_slug}}/models/tag.py",
+        "src/{{cookiecutter.project_slug}}/migrations/versions"
+        "/2026_01_01_0000-6b1f0c9e2d34_create_sample_tables.py",
+        "tests/models/test_samples.py",
+    ),
+    "sample_models=false": (
+        "src/{{cookiecutter.project_slug}}/migrations/versions/.gitkeep",
+    ),
+}
+
+
+def unwanted(answers: dict[str, object]) -> list[str]:
+    """List the paths of the table that no answer wants."""
+    given = {
+        f"{question}={str(answer).lower() if isinstance(answer, bool) else answer}"
+        for question, answer in answers.items()
+    }
+    kept = {
+        path for wish, paths in WANTED_BY.items() if wish in given for path in paths
+    }
+    return [path for paths in WANTED_BY.values() for path in paths if path not in kept]
+
+
+def remove(path: Path, root: Path) -> None:
+    """Remove a file or folder, if it is there, and the folders that it leaves empty."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    elif path.exists() or path.is_symlink():
+        path.unlink()
+    else:
+        return
+    for folder in path.parents:
+        if folder == root or any(folder.iterdir()):
+            return
+        folder.rmdir()
+
+
+def main() -> None:
+    """Remove what was not chosen from the project in the current folder."""
+    # Percent-encoded JSON is plain ASCII without quotes: no answer can end the literal.
+    answers = json.loads(unquote("{{ cookiecutter | jsonify | urlencode }}"))
+    root = Path.cwd()
+    for path in unwanted(answers):
+        remove(root / path, root)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,294 @@
+"""Everything that this project knows about its database: PostgreSQL."""
+
+import enum
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import asyncpg
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings
+from sqlalchemy import (
+    URL,
+    BigInteger,
+    Enum,
+    Identity,
+    MetaData,
+    Table,
+    event,
+    func,
+    make_url,
+)
+from sqlalchemy.dialects.postgresql import insert as insert
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    DisconnectionError,
+    IntegrityError,
+)
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.pool import NullPool
+
+NAME = "postgresql"
+
+ID = (BigInteger(), Identity())
+"""What an `id` column is made of."""
+
+ENUM = Enum(
+    enum.Enum,
+    values_callable=lambda kind: [member.value for member in kind],
+)
+"""How a Python enum is stored: a type of its own, named after the class."""
+
+NOW = func.now()
+"""The database's clock: the start of the transaction."""
+
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_SERVER_GONE = {
+    "25006",  # read_only_sql_transaction: the node became a standby
+    "57P01",  # admin_shutdown
+    "57P02",  # crash_shutdown
+    "57P03",  # cannot_connect_now
+    "08003",  # connection_does_not_exist
+    "08006",  # connection_failure
+}
+_RETRYABLE = _SERVER_GONE | {
+    "40001",  # serialization_failure
+    "40P01",  # deadlock_detected
+    "53300",  # too_many_connections
+}
+
+
+class DialectSettings(BaseSettings):
+    """The settings of a project on PostgreSQL; times are in seconds."""
+
+    database_url: SecretStr | None = None
+    postgres_host: str = "127.0.0.1"
+    postgres_port: int = Field(default=5432, ge=1, le=65535)
+    postgres_user: str = "postgres"
+    postgres_password: SecretStr = SecretStr("")
+    postgres_db: str = "postgres"
+    database_read_url: SecretStr | None = None
+    migration_database_url: SecretStr | None = None
+
+    database_echo: bool = False
+    database_pool_size: int = Field(default=5, ge=1)
+    database_max_overflow: int = Field(default=10, ge=0)
+    database_pool_timeout: float = Field(default=30, ge=0)
+    database_ping_after: float = Field(default=30, ge=0)
+    database_pooler: Literal["none", "transaction"] = "none"
+    database_connect_timeout: float = Field(default=5, gt=0)
+    database_statement_timeout: float = Field(default=30, ge=0)
+    database_lock_timeout: float = Field(default=5, ge=0)
+
+    @field_validator("database_url", "database_read_url", "migration_database_url")
+    @classmethod
+    def _is_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            normalise(value)
+        return value
+
+    @property
+    def address(self) -> URL:
+        """The address that the driver takes."""
+        if self.database_url is not None:
+            return normalise(self.database_url)
+        return URL.create(
+            "postgresql+asyncpg",
+            username=self.postgres_user,
+            password=self.postgres_password.get_secret_value() or None,
+            host=self.postgres_host,
+            port=self.postgres_port,
+            database=self.postgres_db,
+        )
+
+
+def normalise(value: SecretStr) -> URL:
+    """Turn any spelling that a platform hands out into the address asyncpg takes.
+
+    Raises:
+        ValueError: It is no address of a PostgreSQL database.
+    """
+    try:
+        given = make_url(value.get_secret_value())
+    except ArgumentError:
+        given = None
+    if given is None or given.get_backend_name() not in ("postgres", NAME):
+        raise ValueError("expected postgresql://user:password@host:port/database")
+    query = dict(given.query)
+    if "sslmode" in query:
+        query["ssl"] = query.pop("sslmode")
+    # asyncpg has no channel binding; what `sslmode` asks for stays in force.
+    query.pop("channel_binding", None)
+    if unknown := query.keys() - {"host", "port", "ssl", "target_session_attrs"}:
+        raise ValueError(f"asyncpg does not know the parameter {min(unknown)!r}")
+    return given.set(drivername="postgresql+asyncpg", query=query)
+
+
+def create_engine(
+    settings: DialectSettings,
+    address: URL | None = None,
+    **options: Any,
+) -> AsyncEngine:
+    """Create an engine; nothing connects yet.
+
+    Args:
+        settings: Pool sizes, timeouts, and whether a pooler stands in between.
+        address: Where to connect, if not to `settings.address`.
+        options: Passed on to SQLAlchemy.
+    """
+    # Zero means no limit, to the server as to us.
+    limits = {
+        "statement_timeout": f"{settings.database_statement_timeout * 1000:.0f}",
+        "lock_timeout": f"{settings.database_lock_timeout * 1000:.0f}",
+    }
+    arguments: dict[str, Any] = {"timeout": settings.database_connect_timeout}
+    pooled = settings.database_pooler == "transaction"
+    if pooled:
+        # A cached statement would meet another client's on the pooler's connection.
+        arguments["statement_cache_size"] = 0
+    else:
+        arguments["server_settings"] = {"application_name": __package__, **limits}
+    engine = create_async_engine(
+        address or settings.address,
+        echo=settings.database_echo,
+        connect_args=arguments,
+        **(options or _pool(settings)),
+    )
+    _ping_idle_connections(engine, settings.database_ping_after)
+    if pooled:
+        _limit_each_transaction(engine, limits)
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def forget_connection(context: Any) -> None:
+        if _sqlstate(context.original_exception) in _SERVER_GONE:
+            context.is_disconnect = True
+
+    return engine
+
+
+def create_read_engine(settings: DialectSettings, engine: AsyncEngine) -> AsyncEngine:
+    """Create the engine of readers: no BEGIN and no ROLLBACK, only the statement.
+
+    It shares the pool of `engine`, unless there is an address just for reading.
+    """
+    if settings.database_read_url is not None:
+        engine = create_engine(settings, normalise(settings.database_read_url))
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def create_migration_engine(settings: DialectSettings) -> AsyncEngine:
+    """Create the engine that migrations run on: no pool, no statement timeout."""
+    address = settings.address
+    if settings.migration_database_url is not None:
+        address = normalise(settings.migration_database_url)
+    unlimited = {"database_statement_timeout": 0, "database_lock_timeout": 0}
+    patient = settings.model_copy(update=unlimited)
+    return create_engine(patient, address, poolclass=NullPool)
+
+
+def finish_table(_table: Table) -> None:
+    """Do nothing: enums are types of their own here and need no CHECK."""
+
+
+def is_retryable(error: BaseException) -> bool:
+    """Tell whether running the same transaction again can succeed."""
+    if not isinstance(error, DBAPIError):
+        return isinstance(error, OSError)  # which TimeoutError is too
+    wrong_node = asyncpg.exceptions.TargetServerAttributeNotMatched
+    return (
+        error.connection_invalidated
+        or _sqlstate(error.orig) in _RETRYABLE
+        or isinstance(getattr(error.orig, "__cause__", None), wrong_node)
+    )
+
+
+def is_connection_lost(error: BaseException) -> bool:
+    """Tell whether the connection went away under a statement."""
+    return isinstance(error, OSError) or (
+        isinstance(error, DBAPIError)
+        and (error.connection_invalidated or _sqlstate(error.orig) in _SERVER_GONE)
+    )
+
+
+def constraint_name(error: IntegrityError, _metadata: MetaData) -> str | None:
+    """Return the name of the violated constraint, where the error tells it."""
+    name = getattr(_driver_error(error.orig), "constraint_name", None)
+    return str(name) if name else None
+
+
+async def insert_many(
+    session: AsyncSession,
+    table: Table,
+    names: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+) -> int:
+    """Insert rows with COPY and return how many there were.
+
+    Args:
+        session: The session whose transaction the rows join.
+        table: The table.
+        names: The columns, in the order of each row's values.
+        rows: Values as the driver takes them; read one by one, so memory stays flat.
+    """
+    connection = await session.connection()
+    # The driver's BEGIN is sent with the first statement, and COPY is not one to it.
+    await connection.exec_driver_sql("SELECT 1")
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    try:
+        status = await driver.copy_records_to_table(
+            table.name, schema_name=table.schema, columns=names, records=rows
+        )
+    except asyncpg.IntegrityConstraintViolationError as error:
+        raise IntegrityError(f"COPY {table.name}", None, error) from error
+    return int(status.removeprefix("COPY "))
+
+
+def _pool(settings: DialectSettings) -> dict[str, Any]:
+    return {
+        "pool_size": settings.database_pool_size,
+        "max_overflow": settings.database_max_overflow,
+        "pool_timeout": settings.database_pool_timeout,
+    }
+
+
+def _ping_idle_connections(engine: AsyncEngine, idle: float) -> None:
+    """Ping only what has been idle for long: SQLAlchemy's pre-ping costs every time."""
+
+    @event.listens_for(engine.sync_engine, "checkin")
+    def remember(_connection: Any, record: Any) -> None:
+        record.info["checked_in"] = time.monotonic()
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def ping(connection: Any, record: Any, _proxy: Any) -> None:
+        checked_in = record.info.get("checked_in")
+        if checked_in is not None and time.monotonic() - checked_in > idle:
+            try:
+                engine.dialect.do_ping(connection)
+            except Exception as error:
+                raise DisconnectionError from error
+
+
+def _limit_each_transaction(engine: AsyncEngine, limits: dict[str, str]) -> None:
+    """Set the timeouts anew in each transaction.
+
+    A pooler refuses them when connecting and shows a plain SET to other clients.
+    """
+    settings = ", ".join(
+        f"set_config('{name}', '{value}', true)" for name, value in limits.items()
+    )
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def limit(connection: Any) -> None:
+        options = connection.get_execution_options()
+        if options.get("isolation_level") != "AUTOCOMMIT":
+            connection.exec_driver_sql(f"SELECT {settings}")
+
+
+def _driver_error(error: BaseException | None) -> BaseException | None:
+    """Return asyncpg's own error, which SQLAlchemy's adapter raises ours from."""
+    return getattr(error, "__cause__", None) or error
+
+
+def _sqlstate(error: BaseException | None) -> str | None:
+    return getattr(error, "sqlstate", None)

@@ -1,0 +1,222 @@
+"""Everything that this project knows about its database: SQLite."""
+
+import enum
+import re
+import sqlite3
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings
+from sqlalchemy import (
+    URL,
+    CheckConstraint,
+    Enum,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    UniqueConstraint,
+    event,
+    make_url,
+    text,
+)
+from sqlalchemy.dialects.sqlite import insert as insert
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+
+NAME = "sqlite"
+
+ID = (Integer(),)
+"""What an `id` column is made of: only INTEGER becomes SQLite's own row id."""
+
+ENUM = Enum(
+    enum.Enum,
+    native_enum=False,
+    length=64,
+    validate_strings=True,
+    values_callable=lambda kind: [member.value for member in kind],
+)
+"""How a Python enum is stored: VARCHAR, with a named CHECK from `finish_table`."""
+
+NOW = text("(strftime('%Y-%m-%d %H:%M:%f000', 'now'))")
+"""The database's clock, in milliseconds: CURRENT_TIMESTAMP has only seconds."""
+
+
+class DialectSettings(BaseSettings):
+    """The settings of a project on SQLite; times are in seconds."""
+
+    # Where relative paths count from; `Settings` sets it.
+    root: Path = Field(default_factory=Path.cwd, repr=False)
+
+    database_url: str = "sqlite:///data/app.db"
+    database_echo: bool = False
+    database_pool_size: int = Field(default=5, ge=1)
+    database_max_overflow: int = Field(default=10, ge=0)
+    database_pool_timeout: float = Field(default=30, ge=0)
+    database_busy_timeout: float = Field(default=30, ge=0)
+
+    @field_validator("database_url")
+    @classmethod
+    def _names_a_file(cls, value: str) -> str:
+        try:
+            address = make_url(value)
+        except ArgumentError:
+            address = None
+        if address is None or address.get_backend_name() != NAME:
+            raise ValueError("expected sqlite:///relative/path or sqlite:////full/path")
+        if address.database in (None, "", ":memory:"):
+            raise ValueError("expected a file: each connection has its own :memory:")
+        return value
+
+    @property
+    def address(self) -> URL:
+        """The address that the driver takes."""
+        given = make_url(self.database_url)
+        path = self.root / str(given.database)
+        return given.set(drivername="sqlite+aiosqlite", database=str(path))
+
+
+def create_engine(
+    settings: DialectSettings,
+    *,
+    read_only: bool = False,
+    foreign_keys: bool = True,
+) -> AsyncEngine:
+    """Create the engine for writing, or the one for reading; nothing connects yet.
+
+    SQLite has one writer at a time, so the writing engine has one connection:
+    writers queue in this process, where waiting is free, not in SQLite's sleep.
+    Each of its transactions takes the write lock at BEGIN, because one that reads
+    first and locks later loses updates or dies of "database is locked".
+
+    Args:
+        settings: Where the file is, how long to wait, how many readers.
+        read_only: Refuse statements that write, and begin no transaction.
+        foreign_keys: Enforce them. Migrations must not: re-creating a table would
+            silently delete the rows that refer to it.
+    """
+    address = settings.address
+    Path(str(address.database)).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_async_engine(
+        address,
+        echo=settings.database_echo,
+        pool_size=settings.database_pool_size if read_only else 1,
+        max_overflow=settings.database_max_overflow if read_only else 0,
+        pool_timeout=settings.database_pool_timeout,
+        pool_reset_on_return=None if read_only else "rollback",
+    )
+    pragmas = (
+        f"busy_timeout = {int(settings.database_busy_timeout * 1000)}",
+        "journal_mode = WAL",
+        # In WAL mode this survives a crash of the program: sqlite.org/pragma.html
+        "synchronous = NORMAL",
+        f"foreign_keys = {'ON' if foreign_keys else 'OFF'}",
+        f"query_only = {'ON' if read_only else 'OFF'}",
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        # Turns off the driver's own transactions, which begin too late.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in pragmas:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    if not read_only:
+
+        @event.listens_for(engine.sync_engine, "begin")
+        def begin(connection: Any) -> None:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def create_read_engine(settings: DialectSettings, _engine: AsyncEngine) -> AsyncEngine:
+    """Create the engine of readers, who in WAL mode never wait for a writer."""
+    return create_engine(settings, read_only=True)
+
+
+def create_migration_engine(settings: DialectSettings) -> AsyncEngine:
+    """Create the engine that migrations run on."""
+    return create_engine(settings, foreign_keys=False)
+
+
+def finish_table(table: Table) -> None:
+    """Give every enum column of a table its CHECK, named after the column."""
+    for column in table.columns:
+        if isinstance(column.type, Enum):
+            values = ", ".join(
+                "'" + value.replace("'", "''") + "'" for value in column.type.enums
+            )
+            table.append_constraint(
+                CheckConstraint(f"{column.name} IN ({values})", name=column.name)
+            )
+
+
+def is_retryable(error: BaseException) -> bool:
+    """Tell whether running the same transaction again can succeed: SQLite was busy."""
+    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def is_connection_lost(error: BaseException) -> bool:
+    """Tell whether the connection went away under a statement."""
+    return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
+def constraint_name(error: IntegrityError, metadata: MetaData) -> str | None:
+    """Return the name of the violated constraint, where the error tells it.
+
+    SQLite names a CHECK, and for UNIQUE and PRIMARY KEY only the columns; for a
+    foreign key it tells nothing: https://www.sqlite.org/rescode.html
+    """
+    message = str(error.orig)
+    if check := re.search(r"CHECK constraint failed: (\w+)", message):
+        return check[1]
+    if columns := re.search(r"UNIQUE constraint failed: (.+)", message):
+        failed = columns[1].split(", ")
+        table = metadata.tables[failed[0].rpartition(".")[0]]
+        unique = (index for index in table.indexes if index.unique)
+        for constraint in (*table.constraints, *unique):
+            named = (UniqueConstraint, PrimaryKeyConstraint, Index)
+            if isinstance(constraint, named) and failed == [
+                str(column) for column in constraint.columns
+            ]:
+                return str(constraint.name)
+    return None
+
+
+async def insert_many(
+    session: AsyncSession,
+    table: Table,
+    names: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+) -> int:
+    """Insert rows with the driver's own executemany and return how many there were.
+
+    Args:
+        session: The session whose transaction the rows join.
+        table: The table.
+        names: The columns, in the order of each row's values.
+        rows: Values as the driver takes them; read in slices, so memory stays flat.
+    """
+    connection = await session.connection()
+    driver = (await connection.get_raw_connection()).driver_connection
+    quote = connection.dialect.identifier_preparer
+    columns = ", ".join(quote.quote(name) for name in names)
+    marks = ", ".join("?" * len(names))
+    statement = f"INSERT INTO {quote.format_table(table)} ({columns}) VALUES ({marks})"
+    total = 0
+    remaining = iter(rows)
+    while chunk := list(islice(remaining, 10_000)):
+        try:
+            await driver.executemany(statement, chunk)  # type: ignore[union-attr]
+        except sqlite3.IntegrityError as error:
+            raise IntegrityError(statement, None, error) from error
+        total += len(chunk)
+    return total

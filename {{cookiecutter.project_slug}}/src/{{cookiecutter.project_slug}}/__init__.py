@@ -1,0 +1,1 @@
+"""The application: settings, database, models, migrations and what uses them."""

@@ -1,0 +1,1 @@
+{% include cookiecutter.database ~ "/migrations_dialect.py" %}

@@ -1,0 +1,1 @@
+{% include cookiecutter.database ~ "/first_migration.py" %}

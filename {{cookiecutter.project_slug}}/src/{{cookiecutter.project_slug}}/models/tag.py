@@ -1,0 +1,24 @@
+"""Words that users choose for themselves."""
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from .base import Base
+from .user import user_tags
+
+if TYPE_CHECKING:
+    from .user import User
+
+
+class Tag(Base):
+    """A tag that any number of users share."""
+
+    name: Mapped[str] = mapped_column(unique=True)
+
+    users: Mapped[list["User"]] = relationship(
+        secondary=user_tags,
+        back_populates="tags",
+        passive_deletes=True,
+        lazy="raise_on_sql",
+    )

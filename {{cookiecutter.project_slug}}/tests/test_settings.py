@@ -1,0 +1,78 @@
+"""Tests of what can be set from outside."""
+
+from pathlib import Path
+
+import pytest
+
+from {{cookiecutter.project_slug}} import settings as module
+from {{cookiecutter.project_slug}}.settings import (
+    Settings,
+    SettingsError,
+)
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder in place of the project's own."""
+    monkeypatch.setattr(module, "project_root", lambda: tmp_path)
+    return tmp_path
+
+
+def test_settings_need_no_file(root: Path) -> None:
+    settings = Settings()
+    assert settings.app_env == "development"
+    assert settings.database_pool_size == 5
+
+
+def test_the_environment_wins_over_both_files(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / ".env").write_text("DATABASE_POOL_SIZE=2\nDATABASE_MAX_OVERFLOW=2\n")
+    (root / ".env.test").write_text("DATABASE_POOL_SIZE=3\n")
+    monkeypatch.setenv("APP_ENV", "test")
+    assert Settings().database_pool_size == 3
+    assert Settings().database_max_overflow == 2
+    monkeypatch.setenv("DATABASE_POOL_SIZE", "4")
+    assert Settings().database_pool_size == 4
+
+
+def test_another_environment_reads_another_file(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / ".env.production").write_text("DATABASE_POOL_SIZE=20\n")
+    assert Settings().database_pool_size == 5
+    monkeypatch.setenv("APP_ENV", "production")
+    assert Settings().database_pool_size == 20
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("DATABASE_POOL_SIZE", "many", "DATABASE_POOL_SIZE: Input should be a valid"),
+        ("DATABASE_POOL_SIZE", "0", "DATABASE_POOL_SIZE: Input should be greater"),
+        ("DATABASE_URL", "mysql://secret@host/db", "DATABASE_URL: expected "),
+        ("DATABASE_URL", "secret", "DATABASE_URL: expected "),
+        ("APP_ENV", "prod", "APP_ENV: Input should be 'development', 'test' or"),
+    ],
+)
+def test_a_wrong_value_gives_one_line_that_names_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        Settings()
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+def test_an_argument_that_names_no_setting_is_refused(root: Path) -> None:
+    with pytest.raises(SettingsError, match="database_pol_size: there is no such"):
+        Settings(database_pol_size=3)
+
+
+def test_each_setting_stands_in_the_example() -> None:
+    example = (module.project_root() / ".env.example").read_text()
+    for name in Settings.model_fields.keys() - {"root"}:
+        assert f"# {name.upper()}=" in example
