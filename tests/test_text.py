@@ -56,8 +56,8 @@ def test_no_file_has_scars(baked: Bake, answers: Answers) -> None:
     project = baked(**answers)
     for name in project.files():
         text = project.read(name)
-        most = 2 if name.endswith((".py", ".py.mako")) else 1
         assert "\r" not in text, name
+        most = 2 if name.endswith((".py", ".py.mako")) else 1
         assert (
             "\n" * (most + 2) not in text
         ), f"{name} has {most + 1} blank lines in a row"

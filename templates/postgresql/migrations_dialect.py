@@ -1,51 +1,169 @@
 """What migrations must know about the database: PostgreSQL."""
 
+import logging
+import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import alembic_postgresql_enum
+from alembic import op
+from alembic.script import Script
 from alembic.util import CommandError
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Column, Connection, event, func, select, text
+
+from ..settings import Settings
 
 OPTIONS: dict[str, Any] = {
     # A value added to an enum can be used only after a COMMIT.
     "transaction_per_migration": True,
 }
 
-LOCK_WAIT = 600
-"""How many seconds a migrator waits for another one to finish."""
+AFTER_FAILURE = "nothing of this revision is left in the database"
 
-# The order of an enum's values differs after one is added in the middle, because the
-# library puts it at the wrong place; a difference in order is not worth a revision.
+PAUSES = (1.0, 2.0, 4.0, 8.0)
+"""Seconds between attempts when a table is in use."""
+
+LOCK_WAIT = 600
+"""Seconds that a migrator waits for another one to finish."""
+
+logger = logging.getLogger("alembic.runner")
+
+# The library puts a value that is added in the middle at another place, and would see
+# that place as a change for ever.
 alembic_postgresql_enum.set_configuration(
     alembic_postgresql_enum.Config(ignore_enum_values_order=True)
 )
 
 
+def refuse_offline() -> None:
+    """Do nothing: `--sql` works here."""
+
+
 @contextmanager
-def lock(connection: Connection) -> Iterator[None]:
-    """Let one migrator in and make the others wait.
+def prepare(connection: Connection, settings: Settings) -> Iterator[None]:
+    """Let one migrator in, make the others wait, and set limits for each transaction.
 
     The lock belongs to a transaction on a connection of its own: on the migrating one
     it would end with the first revision, and a lock of the session would outlive us
     behind a pooler. It is asked for again and again, since waiting in one statement
     would deadlock with CREATE INDEX CONCURRENTLY.
     """
+    # Whoever waits for a lock makes others wait; and a statement whose client was
+    # killed would go on. The latter is not possible on Windows.
+    limits = text(
+        "SELECT set_config('lock_timeout', :wait, true),"
+        " CASE WHEN version() !~ 'mingw|Visual C' THEN"
+        " set_config('client_connection_check_interval', '2s', true) END"
+    ).bindparams(wait=f"{settings.database_lock_timeout * 1000:.0f}")
+
+    def limit(connection: Connection) -> None:
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+            connection.execute(limits)
+
     name = func.hashtext(f"{__package__}.lock")
     deadline = time.monotonic() + LOCK_WAIT
-    with connection.engine.connect() as guard, guard.begin():
-        guard.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
-        while not guard.scalar(select(func.pg_try_advisory_xact_lock(name))):
+    with connection.engine.connect() as guardian, guardian.begin():
+        guardian.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        while not guardian.scalar(select(func.pg_try_advisory_xact_lock(name))):
             if time.monotonic() > deadline:
                 raise CommandError(
                     f"another migration has been running for {LOCK_WAIT} s:"
                     " wait for it, or end it in pg_stat_activity"
                 )
-            guard.execute(select(func.pg_sleep(0.2)))
-        yield
+            guardian.execute(select(func.pg_sleep(0.2)))
+        event.listen(connection, "begin", limit)
+        try:
+            yield
+        finally:
+            event.remove(connection, "begin", limit)
 
 
-def refuse_offline() -> None:
-    """Do nothing: `--sql` works with PostgreSQL."""
+def back_up(_connection: Connection, _settings: Settings) -> None:
+    """Do nothing: copies of a server are made with pg_dump or by whoever runs it."""
+
+
+def guard(
+    _connection: Connection, _revision: Script | None
+) -> AbstractContextManager[None]:
+    """Do nothing: the server itself refuses what would break a reference or a view."""
+    return nullcontext()
+
+
+def is_locked(error: Exception) -> bool:
+    """Tell whether a lock was not to be had in time, so that trying again can help."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None) == "55P03"
+
+
+def sleep(connection: Connection, seconds: float) -> None:
+    """Wait on the server, which does not hold up an event loop."""
+    with connection.begin():
+        connection.execute(select(func.pg_sleep(seconds)))
+
+
+def normal(default: str) -> str:
+    """Write a server default without the casts that the server adds."""
+    return re.sub(r"::[\w\s\".\[\]]+(\(\d+\))?$", "", default).strip("()").lower()
+
+
+def same_value(
+    connection: Connection, column: Column[Any], found: str, wanted: str
+) -> bool:
+    """Ask the server whether two server defaults have the same value."""
+    if "nextval(" in found + wanted:
+        return False  # Asking would change the sequence.
+    kind = column.type.compile(connection.dialect)
+    with connection.begin_nested() as savepoint:
+        question = (
+            f"SELECT CAST({found} AS {kind})::text = CAST({wanted} AS {kind})::text"
+        )
+        same = connection.exec_driver_sql(question.replace("%", "%%")).scalar()
+        savepoint.rollback()
+    return bool(same)
+
+
+def same_check(_found: str, _wanted: str) -> bool:
+    """Tell whether two CHECK constraints say the same: the name has to do.
+
+    The server keeps a check in words of its own.
+    """
+    return True
+
+
+def create_index_concurrently(
+    name: str, table: str, columns: Sequence[str], **options: Any
+) -> None:
+    """Create an index while others write; use it in place of `op.create_index`.
+
+    It may be repeated: a valid index is left, and one that a failed attempt left
+    invalid is made anew. It cannot be part of a transaction, so let it be the only
+    thing that its revision does.
+
+    Args:
+        name: The index.
+        table: The table.
+        columns: The columns.
+        options: What `op.create_index` takes.
+    """
+    with op.get_context().autocommit_block():
+        if not op.get_context().as_sql:
+            valid = op.get_bind().scalar(
+                text(
+                    "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:n)"
+                ),
+                {"n": name},
+            )
+            if valid:
+                return
+            if valid is not None:
+                drop_index_concurrently(name, table)
+        op.create_index(
+            name, table, list(columns), postgresql_concurrently=True, **options
+        )
+
+
+def drop_index_concurrently(name: str, table: str) -> None:
+    """Drop an index while others write; it may be repeated."""
+    with op.get_context().autocommit_block():
+        op.drop_index(name, table, postgresql_concurrently=True, if_exists=True)

@@ -58,6 +58,7 @@ class DialectSettings(BaseSettings):
     database_max_overflow: int = Field(default=10, ge=0)
     database_pool_timeout: float = Field(default=30, ge=0)
     database_busy_timeout: float = Field(default=30, ge=0)
+    database_backup: bool = True
 
     @field_validator("database_url")
     @classmethod

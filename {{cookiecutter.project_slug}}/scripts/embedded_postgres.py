@@ -20,12 +20,6 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from {{cookiecutter.project_slug}}.settings import (
-    Settings,
-    SettingsError,
-    project_root,
-)
-
 PATIENCE = 60
 """Seconds that the server may take to start."""
 
@@ -51,6 +45,7 @@ def run(folder: Path, *, durable: bool = True) -> Iterator[str]:
         yield address
         return
     command = [sys.executable, __file__, "--serve", str(folder), str(port)]
+    (folder / "log").touch()
     with subprocess.Popen(
         [*command, "durable" if durable else "fast"],
         stdin=subprocess.PIPE,
@@ -151,6 +146,13 @@ def _answers(port: int) -> bool:
 
 def main(command: Sequence[str]) -> int:
     """Run a command with the database of the settings, or else with an embedded one."""
+    # Not at the top: the process that serves would import all of it for nothing.
+    from {{cookiecutter.project_slug}}.settings import (
+        Settings,
+        SettingsError,
+        project_root,
+    )
+
     try:
         settings = Settings()
     except SettingsError as error:

@@ -1,15 +1,20 @@
-"""Runs migrations: by Alembic's commands, or from inside the application."""
+"""Runs migrations: for Alembic's commands, or from inside the application."""
 
 import asyncio
 import logging
+import time
+import traceback
 from argparse import Namespace
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from logging.config import fileConfig
 from pathlib import Path
+from typing import Any
 
 from alembic import command, context
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -20,6 +25,8 @@ from ..dialect import NAME, create_migration_engine
 from ..models.base import load_models
 from ..settings import Settings, SettingsError
 from . import autogenerate, dialect
+
+logger = logging.getLogger("alembic.runner")
 
 
 async def upgrade(target: Database | AsyncConnection, revision: str = "head") -> None:
@@ -71,22 +78,20 @@ def configure_logging(config: Config) -> None:
     """Log as `alembic.ini` says; in process, logging is the application's."""
     if "connection" in config.attributes:
         return
-    if config.config_file_name is None:
-        logging.basicConfig(
-            level=logging.INFO, format="%(levelname)-5.5s [%(name)s] %(message)s"
-        )
+    if config.config_file_name is not None:
+        file = config.config_file_name
+        fileConfig(file, disable_existing_loggers=False, encoding="utf-8")
     else:
-        fileConfig(
-            config.config_file_name, disable_existing_loggers=False, encoding="utf-8"
-        )
+        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
 
 
 def write_sql() -> None:
     """Write the SQL of the migrations instead of running it: `upgrade --sql`."""
     dialect.refuse_offline()
+    metadata = load_models()
     context.configure(
         dialect_name=NAME,
-        target_metadata=load_models(),
+        target_metadata=metadata,
         literal_binds=True,
         **dialect.OPTIONS,
     )
@@ -96,47 +101,47 @@ def write_sql() -> None:
 
 def run() -> None:
     """Run the command on the connection that was passed in, or else on a new one."""
-    connection = context.config.attributes.get("connection")
-    if connection is not None:
-        _run_on(connection)
+    passed = context.config.attributes.get("connection")
+    try:
+        settings = context.config.attributes.get("settings") or Settings()
+    except SettingsError as error:
+        raise CommandError(str(error)) from None
+    if passed is not None:
+        _run_on(passed, settings)
         return
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        asyncio.run(_run_on_new_connection())
+        asyncio.run(_run_on_new_connection(settings))
     else:
-        raise CommandError(
-            f"an event loop is running: use await {__name__}.upgrade(...)"
-        )
+        raise CommandError(f"an event loop is running: await {__name__}.upgrade()")
 
 
-async def _run_on_new_connection() -> None:
-    try:
-        settings = Settings()
-    except SettingsError as error:
-        raise CommandError(str(error)) from None
-    async with _connect(Database(settings)) as connection:
-        await connection.run_sync(_run_on)
+async def _run_on_new_connection(settings: Settings) -> None:
+    async with _connect(settings) as connection:
+        await connection.run_sync(_run_on, settings)
 
 
 async def _call(
     target: Database | AsyncConnection, call: Callable[[Config], None]
 ) -> None:
+    config = make_config()
+
     def call_with(connection: Connection) -> None:
-        config = make_config()
         config.attributes["connection"] = connection
         call(config)
 
     if isinstance(target, AsyncConnection):
         await target.run_sync(call_with)
-    else:
-        async with _connect(target) as connection:
-            await connection.run_sync(call_with)
+        return
+    config.attributes["settings"] = target.settings
+    async with _connect(target.settings) as connection:
+        await connection.run_sync(call_with)
 
 
 @asynccontextmanager
-async def _connect(database: Database) -> AsyncIterator[AsyncConnection]:
-    engine = create_migration_engine(database.settings)
+async def _connect(settings: Settings) -> AsyncIterator[AsyncConnection]:
+    engine = create_migration_engine(settings)
     try:
         connection = await engine.connect()
     except (DBAPIError, OSError) as error:
@@ -150,23 +155,38 @@ async def _connect(database: Database) -> AsyncIterator[AsyncConnection]:
         await engine.dispose()
 
 
-def _run_on(connection: Connection) -> None:
+def _run_on(connection: Connection, settings: Settings) -> None:
     if connection.in_transaction():
         raise CommandError(
             "this connection is already in a transaction: Alembic would leave the"
             " COMMIT to whoever began it, and the migrations could be lost;"
             " pass a fresh connection"
         )
-    with dialect.lock(connection) if _is_writing() else nullcontext():
-        context.configure(
-            connection=connection,
-            target_metadata=load_models(),
-            process_revision_directives=autogenerate.leave_out_empty,
-            render_item=autogenerate.render_type,
-            **dialect.OPTIONS,
+    if connection.dialect.name != NAME:
+        found = connection.dialect.name
+        raise CommandError(
+            f"the migrations are for {NAME}, the connection is to {found}"
         )
-        with context.begin_transaction():
-            context.run_migrations()
+    metadata = load_models()
+    with dialect.prepare(connection, settings) if _is_writing() else nullcontext():
+        for pause in (*dialect.PAUSES, None):
+            context.configure(
+                connection=connection,
+                target_metadata=metadata,
+                **autogenerate.options(metadata),
+                **dialect.OPTIONS,
+            )
+            _watch_steps(connection, settings)
+            try:
+                with context.begin_transaction():
+                    context.run_migrations()
+                return
+            except DBAPIError as error:
+                connection.rollback()
+                if pause is None or not dialect.is_locked(error):
+                    raise CommandError(_explain(error)) from error
+                logger.warning("a table is in use; trying again in %g s", pause)
+                dialect.sleep(connection, pause)
 
 
 def _is_writing() -> bool:
@@ -176,3 +196,52 @@ def _is_writing() -> bool:
     except KeyError:
         return False
     return True
+
+
+def _watch_steps(connection: Connection, settings: Settings) -> None:
+    """Look at each step of the command before and after Alembic takes it."""
+    migration: Any = context.get_context()
+    # Alembic's setting for this fails on identity columns.
+    compare = partial(autogenerate.default_changed, connection)
+    migration.impl.compare_server_default = compare
+    # Alembic has a callback only for after a step, and none that knows how many come.
+    plan: Callable[..., Iterable[Any]] = migration._migrations_fn
+
+    def steps(heads: tuple[str, ...], migration_context: Any) -> Iterator[Any]:
+        _refuse_unknown(heads, migration_context.script)
+        todo = list(plan(heads, migration_context))
+        if todo:
+            dialect.back_up(connection, settings)
+        for number, step in enumerate(todo, 1):
+            revision = getattr(step, "revision", None)
+            started = time.monotonic()
+            with dialect.guard(connection, revision):
+                yield step
+            done = "applied" if step.is_upgrade else "took back"
+            name = Path(revision.path).stem if revision else "stamp"
+            seconds = time.monotonic() - started
+            logger.info("%s %d/%d %s in %.1f s", done, number, len(todo), name, seconds)
+
+    migration._migrations_fn = steps
+
+
+def _refuse_unknown(heads: Iterable[str], script: ScriptDirectory) -> None:
+    known = {each.revision for each in script.walk_revisions()}
+    for head in heads:
+        if head not in known:
+            raise CommandError(
+                f"the database is at revision {head}, which this code does not have:"
+                " run the version of the code that has it, or take the database back"
+                " with that version first"
+            )
+
+
+def _explain(error: DBAPIError) -> str:
+    """Say in one line what failed, and where in which revision."""
+    versions = str(Path(__file__).parent / "versions")
+    frames = traceback.extract_tb(error.__traceback__)
+    where = [
+        f"{Path(f.filename).name}:{f.lineno}" for f in frames if versions in f.filename
+    ]
+    place = f"{where[-1]}: " if where else ""
+    return f"{place}{' '.join(str(error.orig).split())} ({dialect.AFTER_FAILURE})"
