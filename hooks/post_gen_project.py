@@ -18,6 +18,7 @@ WANTED_BY = {
         "src/{{cookiecutter.project_slug}}/models/tag.py",
         "src/{{cookiecutter.project_slug}}/migrations/versions"
         "/2026_01_01_0000-6b1f0c9e2d34_create_sample_tables.py",
+        "src/{{cookiecutter.project_slug}}/migrations/checksums.txt",
         "tests/models/test_samples.py",
     ),
     "sample_models=false": (

