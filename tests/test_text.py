@@ -58,8 +58,8 @@ def test_no_file_has_scars(baked: Bake, answers: Answers) -> None:
         text = project.read(name)
         assert "\r" not in text, name
         most = 2 if name.endswith((".py", ".py.mako")) else 1
-        # Python in a document has the blank lines of Python.
-        prose = re.sub(r"(?ms)^```python\b.*?^```$", "python", text)
+        # Code in a document has blank lines of its own.
+        prose = re.sub(r"(?ms)^```\w+$.*?^```$", "code", text)
         scarred = "\n" * (most + 2) in prose
         assert not scarred, f"{name} has {most + 1} blank lines in a row"
         assert not re.search(

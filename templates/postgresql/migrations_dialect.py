@@ -12,6 +12,7 @@ from alembic import op
 from alembic.script import Script
 from alembic.util import CommandError
 from sqlalchemy import Column, Connection, event, func, select, text
+from sqlalchemy.exc import DBAPIError
 
 from ..settings import Settings
 
@@ -103,8 +104,8 @@ def sleep(connection: Connection, seconds: float) -> None:
 
 
 def normal(default: str) -> str:
-    """Write a server default without the casts that the server adds."""
-    return re.sub(r"::[\w\s\".\[\]]+(\(\d+\))?$", "", default).strip("()").lower()
+    """Write a server default without the cast that the server adds."""
+    return re.sub(r"::[\w\s\".\[\]]+(\(\d+\))?$", "", default).strip("()")
 
 
 def same_value(
@@ -114,13 +115,14 @@ def same_value(
     if "nextval(" in found + wanted:
         return False  # Asking would change the sequence.
     kind = column.type.compile(connection.dialect)
+    question = f"SELECT CAST({found} AS {kind})::text = CAST({wanted} AS {kind})::text"
     with connection.begin_nested() as savepoint:
-        question = (
-            f"SELECT CAST({found} AS {kind})::text = CAST({wanted} AS {kind})::text"
-        )
-        same = connection.exec_driver_sql(question.replace("%", "%%")).scalar()
-        savepoint.rollback()
-    return bool(same)
+        try:
+            return bool(connection.exec_driver_sql(question).scalar())
+        except DBAPIError:
+            return False  # One is no value of the type: an enum without it, as yet.
+        finally:
+            savepoint.rollback()
 
 
 def same_check(_found: str, _wanted: str) -> bool:

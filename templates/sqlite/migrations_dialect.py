@@ -75,7 +75,7 @@ def back_up(connection: Connection, settings: Settings) -> None:
     if (
         not settings.database_backup
         or not connection.exec_driver_sql(
-            "SELECT count(*) FROM sqlite_master WHERE name <> 'alembic_version'"
+            "SELECT count(*) FROM sqlite_master WHERE tbl_name <> 'alembic_version'"
         ).scalar()
     ):
         return

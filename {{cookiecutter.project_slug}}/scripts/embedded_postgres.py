@@ -126,6 +126,8 @@ def _unprivileged() -> list[str]:
     capability = "+dac_override"
     return [
         *("setpriv", "--reuid=nobody", "--regid=65534", "--clear-groups"),
+        # Without it access(2), which initdb asks, would not count the capability.
+        "--securebits=+no_setuid_fixup",
         *(f"--inh-caps={capability}", f"--ambient-caps={capability}", "--"),
     ]
 

@@ -12,8 +12,13 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, inspect, text
 
 from {{cookiecutter.project_slug}}.database import Database
-from {{cookiecutter.project_slug}}.dialect import create_migration_engine
-from {{cookiecutter.project_slug}}.migrations import checksums, runner
+from {{cookiecutter.project_slug}}.dialect import (
+    create_migration_engine,
+)
+from {{cookiecutter.project_slug}}.migrations import (
+    checksums,
+    runner,
+)
 from {{cookiecutter.project_slug}}.settings import Settings
 
 import rows

@@ -169,13 +169,15 @@ def default_changed(
     connection: Connection,
     _inspected: Any,
     column: Column[Any],
-    wanted: str | None,
+    _wanted: str | None,
     found: str | None,
 ) -> bool:
     """Tell whether a server default has changed.
 
     Alembic's own comparison fails on quotes and JSON, or sees a change for ever.
     """
+    compiler: Any = connection.dialect.ddl_compiler(connection.dialect, None)
+    wanted = compiler.get_column_default_string(column)
     if found is None or wanted is None:
         return found is not wanted
     return dialect.normal(found) != dialect.normal(wanted) and not dialect.same_value(
