@@ -1,18 +1,15 @@
 """Rendered projects with a database each, for tests that migrate them for real."""
 
-import os
 import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent, indent
-from uuid import uuid4
 
 from baking import BakedProject, run
 
@@ -178,7 +175,8 @@ class Scene:
         """Write a revision and go up, down and up again; it must leave no difference."""
         before = self.schema()
         text = self.revise("upgrade head", "check", "downgrade -1", options=options)
-        assert self.schema() == before
+        other = sorted(set(before) ^ set(self.schema()))
+        assert not other, "the downgrade leaves a difference:\n" + "\n".join(other)
         self.alembic("upgrade head", "check")
         return text
 
@@ -226,6 +224,21 @@ class Scene:
             timeout=PATIENCE,
         )
 
+    @contextmanager
+    def reader(self, table: str) -> Iterator[Callable[[], None]]:
+        """Hold a table in a transaction that reads; yield what ends it."""
+        with subprocess.Popen(
+            [str(self.psql), "-X", "-q", "-A", "-t", self.address],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as session:
+            assert session.stdin is not None and session.stdout is not None
+            session.stdin.write(f"BEGIN; SELECT 'held' FROM {table} LIMIT 1;\n")
+            session.stdin.flush()
+            assert session.stdout.readline() == "held\n"
+            yield session.stdin.close
+
     @property
     def file(self) -> Path:
         """The file of the database."""
@@ -257,7 +270,7 @@ class Scene:
         """All that defines the schema, in a form that survives dropping and making again."""
         if self.psql is None:
             found = self.sql("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
-            lines = "\n".join(found).replace('"', "").splitlines()
+            lines = "\n".join(found).replace('"', "").replace("('')", "''").splitlines()
         else:
             dump = run(
                 *(self.psql.with_name("pg_dump"), "--schema-only", "--no-comments"),
@@ -266,13 +279,13 @@ class Scene:
                 env=self.env,
             )
             lines = dump.stdout.splitlines()
-        lines = [line.strip(" \t,") for line in lines]
+        lines = [line.strip(" \t,();") for line in lines]
         return sorted(
             line
             for line in lines
             if line
             and "alembic_version" not in line
-            and not line.startswith(("--", "\\", "version_num"))
+            and not line.startswith(("--", "\\", "version_num", "SET default_"))
         )
 
 

@@ -9,8 +9,11 @@ from typing import Any
 
 import alembic_postgresql_enum
 from alembic import op
+from alembic.autogenerate import renderers
+from alembic.autogenerate.api import AutogenContext
 from alembic.script import Script
 from alembic.util import CommandError
+from alembic_postgresql_enum.operations.add_enum_values import AddEnumValuesOp
 from sqlalchemy import Column, Connection, event, func, select, text
 from sqlalchemy.exc import DBAPIError
 
@@ -31,8 +34,7 @@ LOCK_WAIT = 600
 
 logger = logging.getLogger("alembic.runner")
 
-# The library puts a value that is added in the middle at another place, and would see
-# that place as a change for ever.
+# Another order is no reason to write all tables anew.
 alembic_postgresql_enum.set_configuration(
     alembic_postgresql_enum.Config(ignore_enum_values_order=True)
 )
@@ -65,15 +67,17 @@ def prepare(connection: Connection, settings: Settings) -> Iterator[None]:
 
     name = func.hashtext(f"{__package__}.lock")
     deadline = time.monotonic() + LOCK_WAIT
-    with connection.engine.connect() as guardian, guardian.begin():
-        guardian.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+    with connection.engine.connect() as guardian:
         while not guardian.scalar(select(func.pg_try_advisory_xact_lock(name))):
+            # The other one's CREATE INDEX CONCURRENTLY waits for our transaction.
+            guardian.rollback()
             if time.monotonic() > deadline:
                 raise CommandError(
                     f"another migration has been running for {LOCK_WAIT} s:"
                     " wait for it, or end it in pg_stat_activity"
                 )
-            guardian.execute(select(func.pg_sleep(0.2)))
+            sleep(guardian, 0.2)
+        guardian.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         event.listen(connection, "begin", limit)
         try:
             yield
@@ -101,6 +105,28 @@ def sleep(connection: Connection, seconds: float) -> None:
     """Wait on the server, which does not hold up an event loop."""
     with connection.begin():
         connection.execute(select(func.pg_sleep(seconds)))
+
+
+@renderers.dispatch_for(AddEnumValuesOp, replace=True)
+def render_added_values(_context: AutogenContext, change: Any) -> list[str]:
+    """Write what adds values to an enum, each at its place.
+
+    The library puts a value that belongs into the middle elsewhere, and quotes none.
+    """
+    lines = []
+    place = f"BEFORE {_literal(change.old_values[0])}" if change.old_values else ""
+    for value in change.new_values:
+        if value not in change.old_values:
+            statement = f'ALTER TYPE "{change.schema}"."{change.name}"'
+            statement += f" ADD VALUE {_literal(value)} {place}".rstrip()
+            # A colon would begin a parameter.
+            lines.append(f"op.execute({statement.replace(':', chr(92) + ':')!r})")
+        place = f"AFTER {_literal(value)}"
+    return lines
+
+
+def _literal(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
 
 
 def normal(default: str) -> str:
@@ -159,7 +185,7 @@ def create_index_concurrently(
             if valid:
                 return
             if valid is not None:
-                drop_index_concurrently(name, table)
+                op.drop_index(name, table, postgresql_concurrently=True)
         op.create_index(
             name, table, list(columns), postgresql_concurrently=True, **options
         )

@@ -101,12 +101,13 @@ def guard(connection: Connection, revision: Script | None) -> Iterator[None]:
     """
     before: dict[str, str] = {}
     dropped: set[str] = set()
+    drop = re.compile(r'\s*DROP (?:INDEX|TRIGGER|VIEW) (?:IF EXISTS )?"?(\w+)', re.I)
 
     def see(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if not before and re.search(r'CREATE TABLE "?_alembic_tmp_', statement):
-            before.update(_inventory(connection))
-        if drop := re.match(r'\s*DROP (?:INDEX|TRIGGER|VIEW) "?(\w+)', statement, re.I):
-            dropped.add(drop[1])
+            before.update(_inventory(connection)[0])
+        if found := drop.match(statement):
+            dropped.add(found[1])
 
     broken = _broken_references(connection)
     event.listen(connection, "before_cursor_execute", see)
@@ -116,11 +117,11 @@ def guard(connection: Connection, revision: Script | None) -> Iterator[None]:
         event.remove(connection, "before_cursor_execute", see)
     name = Path(revision.path).name if revision else "stamp"
     if before and not getattr(revision and revision.module, "allow_data_loss", False):
-        after = _inventory(connection)
+        after, owners = _inventory(connection)
         lost = [
             what
             for what, owner in before.items()
-            if what not in after and owner in after and what.split()[-1] not in dropped
+            if what not in after and owner in owners and what.split()[-1] not in dropped
         ]
         if lost:
             raise CommandError(
@@ -131,18 +132,19 @@ def guard(connection: Connection, revision: Script | None) -> Iterator[None]:
         raise CommandError(f"{name}: rows would refer to missing rows: {min(new)}")
 
 
-def _inventory(connection: Connection) -> dict[str, str]:
-    """Return what a new table could lose, each with what it belongs to.
+def _inventory(connection: Connection) -> tuple[dict[str, str], set[str]]:
+    """Return what a new table could lose, each with its owner, and all owners.
 
     What belongs to a table or column that is gone went with it, as it should.
     """
-    found = {"": ""}
+    found: dict[str, str] = {}
+    owners = {""}
     tables = connection.exec_driver_sql(
         "SELECT m.name, c.name, c.hidden, m.sql"
         " FROM sqlite_master m, pragma_table_xinfo(m.name) c WHERE m.type = 'table'"
     )
     for table, column, hidden, sql in tables:
-        found[table] = found[f"{table}.{column}"] = ""
+        owners |= {table, f"{table}.{column}"}
         if hidden in (2, 3):
             found[f"the generated column {table}.{column}"] = f"{table}.{column}"
         collation = rf"[(,]\s*\W?{re.escape(column)}\W?\s[^,]*?COLLATE\s+(\w+)"
@@ -151,7 +153,9 @@ def _inventory(connection: Connection) -> dict[str, str]:
         for words in ("AUTOINCREMENT", "ON CONFLICT", "STRICT", "WITHOUT ROWID"):
             if re.search(rf"\b{words}\b", sql, re.I):
                 found[f"{words} of {table}"] = table
-        if re.search(r"(?<!\w )(?<!\w\" )\bCHECK\s*\(", sql, re.I):
+        checks = (r"\bCHECK\s*\(", r"\bCONSTRAINT\s+\S+\s+CHECK\s*\(")
+        every, named = (len(re.findall(check, sql, re.I)) for check in checks)
+        if every > named:
             found[f"a CHECK without a name of {table}"] = table
     indexes = connection.exec_driver_sql(
         "SELECT m.name, m.tbl_name, i.cid, i.desc, i.coll"
@@ -171,7 +175,7 @@ def _inventory(connection: Connection) -> dict[str, str]:
     )
     for kind, name, owner in others:
         found[f"the {kind} {name}"] = owner
-    return found
+    return found, owners
 
 
 def _broken_references(connection: Connection) -> set[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from alembic import context as alembic_context
-from alembic.autogenerate import comparators
+from alembic.autogenerate import comparators, render
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
@@ -23,6 +23,7 @@ from sqlalchemy import (
     Table,
     TypeDecorator,
 )
+from sqlalchemy.schema import CreateColumn
 from sqlalchemy.sql.elements import conv
 
 from . import dialect
@@ -136,7 +137,8 @@ def _dangers_in_table(table: ops.ModifyTableOps) -> Iterator[str]:
         name = table.table_name
         if isinstance(op, ops.DropColumnOp):
             dropped = op.to_column()
-            like = [new.name for new in added if type(new.type) is type(dropped.type)]
+            kind = dropped.type._type_affinity
+            like = [new.name for new in added if new.type._type_affinity is kind]
             yield f"the column {name}.{op.column_name} would be dropped with its data" + (
                 f" (renamed? write an empty revision with op.alter_column({name!r},"
                 f" {op.column_name!r}, new_column_name={like[0]!r}))"
@@ -153,13 +155,15 @@ def _dangers_in_table(table: ops.ModifyTableOps) -> Iterator[str]:
             )
 
 
-def render_type(kind: str, item: Any, _context: AutogenContext) -> str | Literal[False]:
+def render_type(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:
     """Write the application's own types as what the database stores.
 
     A revision that imports the application breaks when the application changes.
     """
-    if kind == "type" and isinstance(item, TypeDecorator):
-        return f"sa.{item.impl_instance!r}"
+    ours = not type(item).__module__.startswith("sqlalchemy.")
+    if kind == "type" and isinstance(item, TypeDecorator) and ours:
+        assert context.dialect is not None
+        return render._repr_type(item.load_dialect_impl(context.dialect), context)
     if kind == "type" and isinstance(item, Enum) and not item.native_enum:
         return f"sa.String(length={item.length})"
     return False
@@ -176,7 +180,8 @@ def default_changed(
 
     Alembic's own comparison fails on quotes and JSON, or sees a change for ever.
     """
-    compiler: Any = connection.dialect.ddl_compiler(connection.dialect, None)
+    # What CREATE TABLE would say, quotes included.
+    compiler = connection.dialect.ddl_compiler(connection.dialect, CreateColumn(column))
     wanted = compiler.get_column_default_string(column)
     if found is None or wanted is None:
         return found is not wanted

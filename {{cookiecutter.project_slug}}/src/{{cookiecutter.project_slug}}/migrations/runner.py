@@ -167,26 +167,34 @@ def _run_on(connection: Connection, settings: Settings) -> None:
         raise CommandError(
             f"the migrations are for {NAME}, the connection is to {found}"
         )
-    metadata = load_models()
     with dialect.prepare(connection, settings) if _is_writing() else nullcontext():
-        for pause in (*dialect.PAUSES, None):
-            context.configure(
-                connection=connection,
-                target_metadata=metadata,
-                **autogenerate.options(metadata),
-                **dialect.OPTIONS,
-            )
-            _watch_steps(connection, settings)
-            try:
-                with context.begin_transaction():
-                    context.run_migrations()
-                return
-            except DBAPIError as error:
-                connection.rollback()
-                if pause is None or not dialect.is_locked(error):
-                    raise CommandError(_explain(error)) from error
-                logger.warning("a table is in use; trying again in %g s", pause)
-                dialect.sleep(connection, pause)
+        try:
+            _run_and_retry(connection, settings)
+        finally:
+            # Reading begins a transaction, too, which would be left open.
+            connection.rollback()
+
+
+def _run_and_retry(connection: Connection, settings: Settings) -> None:
+    metadata = load_models()
+    for pause in (*dialect.PAUSES, None):
+        context.configure(
+            connection=connection,
+            target_metadata=metadata,
+            **autogenerate.options(metadata),
+            **dialect.OPTIONS,
+        )
+        _watch_steps(connection, settings)
+        try:
+            with context.begin_transaction():
+                context.run_migrations()
+            return
+        except DBAPIError as error:
+            connection.rollback()
+            if pause is None or not dialect.is_locked(error):
+                raise CommandError(_explain(error)) from error
+            logger.warning("a table is in use; trying again in %g s", pause)
+            dialect.sleep(connection, pause)
 
 
 def _is_writing() -> bool:

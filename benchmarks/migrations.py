@@ -1,0 +1,155 @@
+"""Times Alembic's commands in a rendered project against Alembic's own `async` template.
+
+    python benchmarks/migrations.py sqlite|postgresql [revisions] [rounds]
+
+Both have the same revisions, one table each, and the same models; they take turns in one
+run, and what is printed is the ratio of each pair.
+"""
+
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from cookiecutter.main import cookiecutter
+
+TEMPLATE = Path(__file__).resolve().parents[1]
+
+REVISION = '''"""revision {number}"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "{number:04}"
+down_revision = {before}
+
+
+def upgrade() -> None:
+    op.create_table("t{number}", sa.Column("id", sa.Integer(), primary_key=True))
+
+
+def downgrade() -> None:
+    op.drop_table("t{number}")
+'''
+TABLES = """
+for number in range(1, {count} + 1):
+    Table(f"t{{number}}", {metadata}, Column("id", Integer(), primary_key=True))
+"""
+
+
+def write_revisions(folder: Path, count: int) -> None:
+    """Write a chain of revisions."""
+    for number in range(1, count + 1):
+        before = repr(f"{number - 1:04}") if number > 1 else None
+        source = REVISION.format(number=number, before=before)
+        (folder / f"{number:04}_t{number}.py").write_text(source)
+
+
+def make_ours(folder: Path, database: str, count: int) -> Path:
+    """Render a project without models of its own, and give it the revisions."""
+    answers = {"database": database, "sample_models": False, "project_slug": "ours"}
+    path = Path(
+        cookiecutter(str(TEMPLATE), no_input=True, extra_context=answers, output_dir=str(folder))
+    )
+    write_revisions(path / "src/ours/migrations/versions", count)
+    (path / "src/ours/models/tables.py").write_text(
+        '"""Tables."""\n\nfrom sqlalchemy import Column, Integer, Table\n\nfrom .base import Base\n'
+        + TABLES.format(count=count, metadata="Base.metadata")
+    )
+    return path
+
+
+def make_stock(folder: Path, address: str, count: int) -> Path:
+    """Make what `alembic init --template async` makes, and give it the same."""
+    path = folder / "stock"
+    path.mkdir()
+    alembic(path, "init", "--template", "async", "migrations")
+    ini = path / "alembic.ini"
+    ini.write_text(
+        re.sub("sqlalchemy.url = .*", lambda _: f"sqlalchemy.url = {address}", ini.read_text())
+    )
+    env = path / "migrations" / "env.py"
+    tables = "from sqlalchemy import Column, Integer, MetaData, Table\n\nmetadata = MetaData()\n"
+    source = env.read_text().replace("target_metadata = None", "target_metadata = metadata")
+    marker = "config = context.config"
+    made = tables + TABLES.format(count=count, metadata="metadata") + "\n" + marker
+    env.write_text(source.replace(marker, made, 1))
+    write_revisions(path / "migrations" / "versions", count)
+    return path
+
+
+def alembic(path: Path, *arguments: str, **variables: str) -> float:
+    """Run a command and return how many seconds it took."""
+    started = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-m", "alembic", *arguments],
+        cwd=path,
+        env=os.environ | {"PYTHONPATH": str(path / "src"), "DATABASE_BACKUP": "false"} | variables,
+        check=True,
+        capture_output=True,
+    )
+    return time.perf_counter() - started
+
+
+def compare(database: str, server: str, count: int, rounds: int) -> None:
+    """Print one line for each command: the ratio of ours to stock in each round."""
+    ratios: dict[str, list[tuple[float, float]]] = {}
+    for number in range(rounds):
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            if database == "sqlite":
+                addresses = [f"sqlite:///{folder}/ours.db", f"sqlite+aiosqlite:///{folder}/stock.db"]
+            else:
+                names = [f"bench_{os.getpid()}_{number}_{who}" for who in ("ours", "stock")]
+                for name in names:
+                    psql(server, f"CREATE DATABASE {name}")
+                addresses = [f"{server}/{name}" for name in names]
+                addresses[1] = addresses[1].replace("postgresql:", "postgresql+asyncpg:")
+            ours = make_ours(folder, database, count)
+            stock = make_stock(folder, addresses[1], count)
+            for command in (["upgrade", "head"], ["current"], ["check"], ["upgrade", "head"]):
+                name = " ".join(command)
+                name = name if name not in ratios or len(ratios[name]) <= number else f"{name} again"
+                mine = alembic(ours, *command, DATABASE_URL=addresses[0])
+                theirs = alembic(stock, *command)
+                ratios.setdefault(name, []).append((mine, theirs))
+            if database == "postgresql":
+                for name in names:
+                    psql(server, f"DROP DATABASE {name}")
+    print(f"{database}, {count} revisions, {rounds} rounds: ours / stock")
+    for name, pairs in ratios.items():
+        each = [mine / theirs for mine, theirs in pairs]
+        print(
+            f"{name:20} {statistics.median(each):.2f} ({min(each):.2f}-{max(each):.2f});"
+            f" ours {statistics.median(mine for mine, _ in pairs):.1f} s"
+        )
+
+
+def psql(server: str, statement: str) -> None:
+    """Run a statement on the server, with the driver."""
+    import asyncio
+
+    import asyncpg
+
+    async def execute() -> None:
+        connection = await asyncpg.connect(f"{server}/postgres")
+        await connection.execute(statement)
+        await connection.close()
+
+    asyncio.run(execute())
+
+
+def main() -> None:
+    """Read the command line and compare."""
+    database = sys.argv[1]
+    count, rounds = (int(word) for word in (*sys.argv[2:], "1000", "3")[:2])
+    server = os.environ.get("TEST_DATABASE_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
+    compare(database, server.rpartition("/")[0], count, rounds)
+
+
+if __name__ == "__main__":
+    main()
