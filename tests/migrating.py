@@ -105,6 +105,7 @@ class Scene:
         **variables: str,
     ) -> str:
         """Run a plain alembic command, or several in one process, and return all output."""
+        command: list[str | Path]
         if len(commands) == 1:
             command = [self.python.with_name("alembic"), *commands[0].split()]
         else:
@@ -119,6 +120,15 @@ class Scene:
         if status:
             assert "Traceback" not in done.stderr, done.stderr
         return done.stdout + done.stderr
+
+    def written(self, command: str) -> str:
+        """Return the SQL that a command would run."""
+        alembic: list[str | Path] = [self.python.with_name("alembic")]
+        return run(
+            *(*alembic, *command.split(), "--sql"),
+            cwd=self.project.path,
+            env=self.variables,
+        ).stdout
 
     def at_once(self, count: int) -> list[str]:
         """Run as many `alembic upgrade head` at once, and return what each has said."""
@@ -251,7 +261,10 @@ class Scene:
     def tables(self) -> list[str]:
         """All tables but Alembic's own."""
         if self.psql is None:
-            names = "name FROM sqlite_master WHERE type = 'table'"
+            names = (
+                "name FROM sqlite_master"
+                " WHERE type = 'table' AND name <> 'sqlite_sequence'"
+            )
         else:
             names = "tablename AS name FROM pg_tables WHERE schemaname = 'public'"
         found = self.sql(f"SELECT {names} ORDER BY 1")

@@ -27,9 +27,11 @@ from sqlalchemy.exc import (
     IntegrityError,
 )
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
-from sqlalchemy.pool import NullPool
 
 NAME = "postgresql"
+
+WRITERS = None
+"""How many may write at a time: as many as there are connections."""
 
 ID = (BigInteger(), Identity())
 """What an `id` column is made of."""
@@ -52,7 +54,7 @@ _SERVER_GONE = {
     "08003",  # connection_does_not_exist
     "08006",  # connection_failure
 }
-_RETRYABLE = _SERVER_GONE | {
+_RETRYABLE = {
     "40001",  # serialization_failure
     "40P01",  # deadlock_detected
     "53300",  # too_many_connections
@@ -75,6 +77,7 @@ class DialectSettings(BaseSettings):
     database_pool_size: int = Field(default=5, ge=1)
     database_max_overflow: int = Field(default=10, ge=0)
     database_pool_timeout: float = Field(default=30, ge=0)
+    database_slow_query_ms: float = Field(default=500, ge=0)
     database_ping_after: float = Field(default=30, ge=0)
     database_pooler: Literal["none", "transaction"] = "none"
     database_connect_timeout: float = Field(default=5, gt=0)
@@ -125,17 +128,12 @@ def normalise(value: SecretStr) -> URL:
     return given.set(drivername="postgresql+asyncpg", query=query)
 
 
-def create_engine(
-    settings: DialectSettings,
-    address: URL | None = None,
-    **options: Any,
-) -> AsyncEngine:
+def create_engine(settings: DialectSettings, address: URL | None = None) -> AsyncEngine:
     """Create an engine; nothing connects yet.
 
     Args:
         settings: Pool sizes, timeouts, and whether a pooler stands in between.
         address: Where to connect, if not to `settings.address`.
-        options: Passed on to SQLAlchemy.
     """
     # Zero means no limit, to the server as to us.
     limits = {
@@ -147,13 +145,17 @@ def create_engine(
     if pooled:
         # A cached statement would meet another client's on the pooler's connection.
         arguments["statement_cache_size"] = 0
-    else:
-        arguments["server_settings"] = {"application_name": __package__, **limits}
+    arguments["server_settings"] = {
+        "application_name": __package__,
+        **({} if pooled else limits),
+    }
     engine = create_async_engine(
         address or settings.address,
         echo=settings.database_echo,
         connect_args=arguments,
-        **(options or _pool(settings)),
+        pool_size=settings.database_pool_size,
+        max_overflow=settings.database_max_overflow,
+        pool_timeout=settings.database_pool_timeout,
     )
     _ping_idle_connections(engine, settings.database_ping_after)
     if pooled:
@@ -161,7 +163,8 @@ def create_engine(
 
     @event.listens_for(engine.sync_engine, "handle_error")
     def forget_connection(context: Any) -> None:
-        if _sqlstate(context.original_exception) in _SERVER_GONE:
+        error = context.original_exception
+        if _sqlstate(error) in _SERVER_GONE or isinstance(error, ConnectionError):
             context.is_disconnect = True
 
     return engine
@@ -178,13 +181,16 @@ def create_read_engine(settings: DialectSettings, engine: AsyncEngine) -> AsyncE
 
 
 def create_migration_engine(settings: DialectSettings) -> AsyncEngine:
-    """Create the engine that migrations run on: no pool, no statement timeout."""
+    """Create the engine that migrations run on: no statement and no lock timeout."""
+    changes: dict[str, Any] = {
+        "database_statement_timeout": 0,
+        "database_lock_timeout": 0,
+    }
     address = settings.address
     if settings.migration_database_url is not None:
         address = normalise(settings.migration_database_url)
-    unlimited = {"database_statement_timeout": 0, "database_lock_timeout": 0}
-    patient = settings.model_copy(update=unlimited)
-    return create_engine(patient, address, poolclass=NullPool)
+        changes["database_pooler"] = "none"
+    return create_engine(settings.model_copy(update=changes), address)
 
 
 def finish_table(_table: Table) -> None:
@@ -203,18 +209,12 @@ def is_retryable(error: BaseException) -> bool:
     )
 
 
-def is_connection_lost(error: BaseException) -> bool:
-    """Tell whether the connection went away under a statement."""
-    return isinstance(error, OSError) or (
-        isinstance(error, DBAPIError)
-        and (error.connection_invalidated or _sqlstate(error.orig) in _SERVER_GONE)
-    )
-
-
 def constraint_name(error: IntegrityError, _metadata: MetaData) -> str | None:
     """Return the name of the violated constraint, where the error tells it."""
-    name = getattr(_driver_error(error.orig), "constraint_name", None)
-    return str(name) if name else None
+    # SQLAlchemy's adapter raises its own error from that of the driver.
+    driver_error = getattr(error.orig, "__cause__", None) or error.orig
+    name: str | None = getattr(driver_error, "constraint_name", None)
+    return name
 
 
 async def insert_many(
@@ -226,14 +226,13 @@ async def insert_many(
     """Insert rows with COPY and return how many there were.
 
     Args:
-        session: The session whose transaction the rows join.
+        session: The session whose transaction the rows join; it must have begun, which
+            the driver does with the first statement, and COPY is none to it.
         table: The table.
         names: The columns, in the order of each row's values.
         rows: Values as the driver takes them; read one by one, so memory stays flat.
     """
     connection = await session.connection()
-    # The driver's BEGIN is sent with the first statement, and COPY is not one to it.
-    await connection.exec_driver_sql("SELECT 1")
     driver: Any = (await connection.get_raw_connection()).driver_connection
     try:
         status = await driver.copy_records_to_table(
@@ -242,14 +241,6 @@ async def insert_many(
     except asyncpg.IntegrityConstraintViolationError as error:
         raise IntegrityError(f"COPY {table.name}", None, error) from error
     return int(status.removeprefix("COPY "))
-
-
-def _pool(settings: DialectSettings) -> dict[str, Any]:
-    return {
-        "pool_size": settings.database_pool_size,
-        "max_overflow": settings.database_max_overflow,
-        "pool_timeout": settings.database_pool_timeout,
-    }
 
 
 def _ping_idle_connections(engine: AsyncEngine, idle: float) -> None:
@@ -283,11 +274,6 @@ def _limit_each_transaction(engine: AsyncEngine, limits: dict[str, str]) -> None
         options = connection.get_execution_options()
         if options.get("isolation_level") != "AUTOCOMMIT":
             connection.exec_driver_sql(f"SELECT {settings}")
-
-
-def _driver_error(error: BaseException | None) -> BaseException | None:
-    """Return asyncpg's own error, which SQLAlchemy's adapter raises ours from."""
-    return getattr(error, "__cause__", None) or error
 
 
 def _sqlstate(error: BaseException | None) -> str | None:

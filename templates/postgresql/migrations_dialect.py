@@ -4,7 +4,7 @@ import logging
 import re
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import alembic_postgresql_enum
@@ -89,11 +89,10 @@ def back_up(_connection: Connection, _settings: Settings) -> None:
     """Do nothing: copies of a server are made with pg_dump or by whoever runs it."""
 
 
-def guard(
-    _connection: Connection, _revision: Script | None
-) -> AbstractContextManager[None]:
+@contextmanager
+def guard(_connection: Connection, _revision: Script | None) -> Iterator[None]:
     """Do nothing: the server itself refuses what would break a reference or a view."""
-    return nullcontext()
+    yield
 
 
 def is_locked(error: Exception) -> bool:

@@ -25,10 +25,13 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.sqlite import insert as insert
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.exc import ArgumentError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 NAME = "sqlite"
+
+WRITERS = 1
+"""How many may write at a time: those who wait in this process cost nothing."""
 
 ID = (Integer(),)
 """What an `id` column is made of: only INTEGER becomes SQLite's own row id."""
@@ -57,6 +60,7 @@ class DialectSettings(BaseSettings):
     database_pool_size: int = Field(default=5, ge=1)
     database_max_overflow: int = Field(default=10, ge=0)
     database_pool_timeout: float = Field(default=30, ge=0)
+    database_slow_query_ms: float = Field(default=500, ge=0)
     database_busy_timeout: float = Field(default=30, ge=0)
     database_backup: bool = True
 
@@ -89,10 +93,9 @@ def create_engine(
 ) -> AsyncEngine:
     """Create the engine for writing, or the one for reading; nothing connects yet.
 
-    SQLite has one writer at a time, so the writing engine has one connection:
-    writers queue in this process, where waiting is free, not in SQLite's sleep.
-    Each of its transactions takes the write lock at BEGIN, because one that reads
-    first and locks later loses updates or dies of "database is locked".
+    SQLite has one writer at a time, and `Database` lets no second one try. Each
+    transaction takes the write lock at BEGIN, because one that reads first and locks
+    later loses updates or dies of "database is locked".
 
     Args:
         settings: Where the file is, how long to wait, how many readers.
@@ -106,7 +109,7 @@ def create_engine(
         address,
         echo=settings.database_echo,
         pool_size=settings.database_pool_size if read_only else 1,
-        max_overflow=settings.database_max_overflow if read_only else 0,
+        max_overflow=settings.database_max_overflow,
         pool_timeout=settings.database_pool_timeout,
         pool_reset_on_return=None if read_only else "rollback",
     )
@@ -133,6 +136,12 @@ def create_engine(
         @event.listens_for(engine.sync_engine, "begin")
         def begin(connection: Any) -> None:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+        @event.listens_for(engine.sync_engine, "invalidate")
+        def roll_back(connection: Any, _record: Any, _error: Any) -> None:
+            # Closing alone keeps the write lock for as long as a cursor with unread
+            # rows is alive, and that of a cancelled statement is, in its traceback.
+            connection.rollback()
 
     return engine
 
@@ -163,11 +172,6 @@ def is_retryable(error: BaseException) -> bool:
     """Tell whether running the same transaction again can succeed: SQLite was busy."""
     code = getattr(getattr(error, "orig", None), "sqlite_errorcode", 0) & 0xFF
     return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-
-
-def is_connection_lost(error: BaseException) -> bool:
-    """Tell whether the connection went away under a statement."""
-    return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
 def constraint_name(error: IntegrityError, metadata: MetaData) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any
 from alembic.script import Script
 from alembic.util import CommandError
 from sqlalchemy import Column, Connection, event
+from sqlalchemy.exc import DBAPIError
 
 from ..settings import Settings
 
@@ -81,8 +82,17 @@ def back_up(connection: Connection, settings: Settings) -> None:
         return
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S-%f")
     copy = path.with_name(f"{path.name}.{now}.copy")
-    with closing(sqlite3.connect(path)) as source:
-        source.execute("VACUUM INTO ?", (str(copy),))
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished.unlink(missing_ok=True)
+    try:
+        with closing(sqlite3.connect(path)) as source:
+            source.execute("VACUUM INTO ?", (str(unfinished),))
+    except sqlite3.Error as error:
+        raise CommandError(
+            f"cannot copy the database to {copy}: {error}; DATABASE_BACKUP=false"
+            " upgrades without a copy"
+        ) from error
+    unfinished.replace(copy)
     logger.info("copied the database to %s", copy)
     copies = sorted(path.parent.glob(f"{path.name}.*.copy"))
     for old in copies[:-COPIES]:
@@ -111,11 +121,19 @@ def guard(connection: Connection, revision: Script | None) -> Iterator[None]:
 
     broken = _broken_references(connection)
     event.listen(connection, "before_cursor_execute", see)
+    name = Path(revision.path).name if revision else "stamp"
     try:
         yield
+    except DBAPIError as error:
+        # The only loss that SQLite itself refuses, in words that name nothing.
+        if generated := [what for what in before if "generated" in what]:
+            raise CommandError(
+                f"{name}: a new table cannot take over {', '.join(generated)}"
+                f" ({error.orig}); drop it first, and add it again after"
+            ) from error
+        raise
     finally:
         event.remove(connection, "before_cursor_execute", see)
-    name = Path(revision.path).name if revision else "stamp"
     if before and not getattr(revision and revision.module, "allow_data_loss", False):
         after, owners = _inventory(connection)
         lost = [
@@ -165,10 +183,11 @@ def _inventory(connection: Connection) -> tuple[dict[str, str], set[str]]:
     for index, table, column, descending, collation in indexes:
         if column == -2:
             found[f"the expression index {index}"] = table
-        if descending:
-            found[f"DESC of the index {index}"] = table
+        elif descending:
+            found[f"DESC of the index {index}"] = index
         if collation != "BINARY":
-            found[f"COLLATE {collation} of the index {index}"] = table
+            found[f"COLLATE {collation} of the index {index}"] = index
+        owners.add(index)
     others = connection.exec_driver_sql(
         "SELECT type, name, iif(type = 'view', '', tbl_name)"
         " FROM sqlite_master WHERE type IN ('trigger', 'view')"

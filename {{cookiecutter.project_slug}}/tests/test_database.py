@@ -149,6 +149,29 @@ async def test_an_exhausted_pool_names_the_setting(settings: Settings) -> None:
                 await another.execute(text("SELECT 1"))
 
 
+async def test_a_slow_statement_is_logged_once_without_parameters(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    for limit, expected in ((0.0001, 1), (0, 0), (60_000, 0)):
+        caplog.clear()
+        given = settings.model_copy(update={"database_slow_query_ms": limit})
+        async with Database(given) as database, database.reader() as session:
+            await session.execute(select(Thing).where(Thing.name == "secret"))
+        said = [r.getMessage() for r in caplog.records if "slow" in r.msg]
+        assert len(said) == expected
+        assert all("FROM things" in each for each in said)
+        assert not any("secret" in each for each in said)
+
+
+async def test_the_state_of_the_pool_is_one_call(database: Database) -> None:
+    assert database.pool_status()["in_use"] == 0
+    async with database.transaction() as session:
+        await session.execute(select(Thing))
+        assert database.pool_status()["in_use"] == 1
+    assert database.pool_status()["in_use"] == 0
+    assert database.pool_status()["idle"] >= 1
+
+
 async def test_nothing_is_opened_before_it_is_used(settings: Settings) -> None:
     database = Database(settings)
     assert "engine" not in vars(database)

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from uuid import uuid4
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import ColumnDefault, func
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import selectinload
 
 from {{cookiecutter.project_slug}}.database import Database
 from {{cookiecutter.project_slug}}.repository import (
@@ -17,7 +19,8 @@ from {{cookiecutter.project_slug}}.repository import (
     UnknownColumn,
 )
 
-from thing import Colour, Part, Thing
+from statements import Statements
+from thing import Colour, Mark, Part, Thing, ThingBase
 
 pytestmark = pytest.mark.usefixtures("things")
 
@@ -73,10 +76,10 @@ async def test_filters_take_values_none_and_lists(
 
 async def test_a_row_is_updated_in_one_statement(things_of: Repository[Thing]) -> None:
     thing = await things_of.create(name="stone")
-    with Statements(things_of.session) as statements:
+    with Statements() as sent:
         updated = await things_of.update(thing.id, size=7, colour=Colour.DEEP_BLUE)
         assert updated.updated_at >= thing.created_at
-    assert len(statements.seen) == 1
+    assert len(sent) == 1
     assert updated is thing
     assert (thing.size, thing.colour) == (7, Colour.DEEP_BLUE)
 
@@ -131,6 +134,67 @@ async def test_a_composite_key_is_a_tuple(session: AsyncSession) -> None:
     await parts.delete((thing.id, 1))
     assert [part.number for part in await parts.get_all()] == [2, 4]
     assert (await parts.page(size=1)).next == (thing.id, 2)
+
+
+async def test_a_key_may_be_a_uuid(database: Database) -> None:
+    async with database.transaction() as session:
+        marks = Repository[Mark](session)
+        first = await marks.create(text="first")
+        assert await marks.create_many({"text": f"{n}"} for n in range(5)) == 5
+        await marks.update(first.id, text="changed")
+        assert (await marks.get(first.id)).text == "changed"
+        assert (await marks.upsert(on=["id"], id=first.id, text="again")) is first
+        page = await marks.page(size=4)
+        rest = await marks.page(size=4, after=page.next)
+        assert len({mark.id for mark in (*page.items, *rest.items)}) == 6
+        await marks.delete(first.id)
+        with pytest.raises(NotFound):
+            await marks.get(first.id)
+
+
+async def test_a_row_that_breaks_a_constraint_takes_all_others_along(
+    things_of: Repository[Thing],
+) -> None:
+    await things_of.create(name="stone")
+    rows = [{"name": f"{n}"} for n in range(20_000)] + [{"name": "stone"}]
+    with pytest.raises(Conflict):
+        await things_of.create_many(rows)
+    # The transaction goes on, without any of them.
+    await things_of.create(name="sand")
+    assert await things_of.count() == 2
+
+
+async def test_a_default_in_sql_is_not_forgotten_silently(
+    session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    column = ThingBase.metadata.tables["marks"].c.text
+    monkeypatch.setattr(column, "default", ColumnDefault(func.lower("A")))
+    with pytest.raises(ValueError, match=r"marks\.text has a default in SQL"):
+        await Repository[Mark](session).create_many([{"id": uuid4()}])
+
+
+async def test_a_page_is_one_statement_and_one_for_each_relationship(
+    things_of: Repository[Thing],
+) -> None:
+    for number in range(60):
+        thing = await things_of.create(name=f"{number}")
+        for text in ("a", "b"):
+            things_of.session.add(Part(thing_id=thing.id, number=ord(text)))
+    await things_of.session.flush()
+    things_of.session.expunge_all()
+    with Statements() as sent:
+        page = await things_of.page(selectinload(Thing.parts))
+        assert [len(thing.parts) for thing in page.items] == [2] * 50
+    assert len(sent) == 2
+
+
+async def test_a_column_that_may_be_null_gives_no_order(
+    things_of: Repository[Thing],
+) -> None:
+    with pytest.raises(ValueError, match=r"Thing\.seen_at may be NULL"):
+        await things_of.page(order_by=Thing.seen_at)
+    with pytest.raises(ValueError, match="a page has at least one row"):
+        await things_of.page(size=0)
 
 
 @pytest.mark.parametrize("descending", [False, True])
@@ -209,24 +273,3 @@ def test_a_repository_is_bound_to_its_model() -> None:
 
     assert vars(Things.__base__)["model"] is Thing
     assert Repository[Thing] is Repository[Thing]
-
-
-class Statements:
-    """Counts the statements of a session."""
-
-    def __init__(self, session: AsyncSession) -> None:
-        """Count nothing yet."""
-        self.engine: Any = session.get_bind()
-        self.seen: list[str] = []
-
-    def __enter__(self) -> "Statements":
-        """Begin to count."""
-        event.listen(self.engine, "before_cursor_execute", self._see)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop counting."""
-        event.remove(self.engine, "before_cursor_execute", self._see)
-
-    def _see(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        self.seen.append(statement)

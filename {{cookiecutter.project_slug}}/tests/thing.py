@@ -3,9 +3,10 @@
 import enum
 from datetime import datetime
 from typing import Any
+from uuid import UUID, uuid4
 
 from sqlalchemy import JSON, ForeignKey, MetaData
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from {{cookiecutter.project_slug}}.models.base import Base
 
@@ -32,6 +33,7 @@ class Thing(ThingBase):
     colour: Mapped[Colour] = mapped_column(default=Colour.RED)
     seen_at: Mapped[datetime | None]
     notes: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    parts: Mapped[list["Part"]] = relationship(lazy="raise_on_sql")
 
 
 class Part(ThingBase):
@@ -42,3 +44,12 @@ class Part(ThingBase):
         ForeignKey("things.id", ondelete="RESTRICT"), primary_key=True
     )
     number: Mapped[int] = mapped_column(primary_key=True)
+
+
+class Mark(ThingBase):
+    """Something that the application numbers itself."""
+
+    id: Mapped[UUID] = mapped_column(  # type: ignore[assignment]
+        primary_key=True, default=uuid4
+    )
+    text: Mapped[str]

@@ -1,27 +1,28 @@
 """The way to the database: one place to open a transaction, one to read."""
 
 import asyncio
+import logging
 import random
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from functools import cached_property
-from types import TracebackType
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import cached_property, lru_cache
 from typing import Any, Self, TypeVar
 
 from sqlalchemy import event, text
-from sqlalchemy.exc import InvalidRequestError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
-from sqlalchemy.orm import Session
 
 from . import dialect
 from .settings import Settings
 
+logger = logging.getLogger(__name__)
+
 Result = TypeVar("Result")
 
-ATTEMPTS = 10
-"""How often `Database.run` tries in all."""
+ATTEMPTS = 30
+"""How often `Database.run` tries in all; enough to outlast a restart of the server."""
 
 FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 1.0
@@ -59,14 +60,32 @@ class Database:
     @cached_property
     def engine(self) -> AsyncEngine:
         """The engine that transactions run on."""
-        return dialect.create_engine(self.settings)
+        engine = dialect.create_engine(self.settings)
+        _log_slow_statements(engine, self.settings.database_slow_query_ms)
+        return engine
 
     @cached_property
     def read_engine(self) -> AsyncEngine:
-        """The engine that readers run on."""
+        """The engine that readers run on; it may share the pool of `engine`."""
         engine = dialect.create_read_engine(self.settings, self.engine)
+        if engine.pool is not self.engine.pool:
+            _log_slow_statements(engine, self.settings.database_slow_query_ms)
         event.listen(engine.sync_engine, "before_cursor_execute", _refuse_writes)
         return engine
+
+    @cached_property
+    def _turns(self) -> tuple[asyncio.Queue[None], asyncio.Queue[None]]:
+        """The turns to take: of transactions, and of readers.
+
+        The pool's own queue sleeps on when the one before was cancelled while it made
+        a connection: each of those behind it would wait for the whole timeout. So does
+        asyncio's Semaphore of older Pythons; its Queue does not.
+        """
+        settings = self.settings
+        most = settings.database_pool_size + settings.database_max_overflow
+        writers = _queue(dialect.WRITERS or most)
+        shared = self.read_engine.pool is self.engine.pool
+        return writers, writers if shared else _queue(most)
 
     @asynccontextmanager
     async def transaction(
@@ -84,18 +103,18 @@ class Database:
             CommitOutcomeUnknown: The connection was lost during COMMIT.
             PoolExhausted: No connection became free in time.
         """
-        async with AsyncSession(self.engine, expire_on_commit=False) as session:
-            with self._naming_the_limit():
-                if isolation is not None:
-                    options = {"isolation_level": isolation}
-                    await session.connection(execution_options=options)
-                yield session
-                # So that a statement that fails here is not taken for the COMMIT.
-                await session.flush()
+        async with self._session(self.engine, self._turns[0]) as session:
+            if isolation is not None:
+                options = {"isolation_level": isolation}
+                await session.connection(execution_options=options)
+            yield session
+            # So that a statement that fails here is not taken for the COMMIT.
+            await session.flush()
             try:
                 await session.commit()
             except Exception as error:
-                if dialect.is_connection_lost(error):
+                lost = isinstance(error, DBAPIError) and error.connection_invalidated
+                if lost or isinstance(error, OSError):
                     raise CommitOutcomeUnknown(
                         "the connection was lost during COMMIT:"
                         " look whether the changes are there before repeating them"
@@ -108,17 +127,13 @@ class Database:
 
         Raises:
             PoolExhausted: No connection became free in time.
-            InvalidRequestError: Something was written, or changed and not written.
+            InvalidRequestError: Something was to be written.
         """
-        async with AsyncSession(
-            self.read_engine,
-            sync_session_class=_ReadOnlySession,
-            autoflush=False,
-            expire_on_commit=False,
-        ) as session:
-            with self._naming_the_limit():
-                yield session
-            await session.flush()
+        async with self._session(self.read_engine, self._turns[1]) as session:
+            yield session
+            if session.new or session.dirty or session.deleted:
+                # It is refused like any statement that writes, and so not forgotten.
+                await session.flush()
 
     async def run(
         self,
@@ -157,8 +172,17 @@ class Database:
         async with self.reader() as session:
             await session.execute(text("SELECT 1"))
 
+    def pool_status(self) -> dict[str, int]:
+        """Return how many connections are in use, and how many are open and idle."""
+        pools: set[Any] = {self.engine.pool, self.read_engine.pool}
+        return {
+            "in_use": sum(pool.checkedout() for pool in pools),
+            "idle": sum(pool.checkedin() for pool in pools),
+        }
+
     async def close(self) -> None:
         """Close all connections; the next use opens new ones."""
+        self.__dict__.pop("_turns", None)
         for name in ("read_engine", "engine"):
             engine = self.__dict__.pop(name, None)
             if engine is not None:
@@ -168,40 +192,62 @@ class Database:
         """Return the database; nothing is opened yet."""
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Close all connections."""
         await self.close()
 
-    @contextmanager
-    def _naming_the_limit(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def _session(
+        self, engine: AsyncEngine, turns: asyncio.Queue[None]
+    ) -> AsyncIterator[AsyncSession]:
+        patience = self.settings.database_pool_timeout
         try:
-            yield
-        except PoolTimeoutError as error:
+            async with asyncio.timeout(patience):
+                await turns.get()
+        except TimeoutError:
             raise PoolExhausted(
-                "no connection became free within DATABASE_POOL_TIMEOUT"
-                f" ({self.settings.database_pool_timeout:g} s):"
-                " hold transactions for a shorter time or raise DATABASE_POOL_SIZE"
-            ) from error
+                f"no connection became free within DATABASE_POOL_TIMEOUT ({patience:g}"
+                " s): hold transactions for a shorter time, open none inside another,"
+                " or raise DATABASE_POOL_SIZE"
+            ) from None
+        try:
+            async with AsyncSession(engine, expire_on_commit=False) as session:
+                yield session
+        finally:
+            turns.put_nowait(None)
 
 
-class _ReadOnlySession(Session):
-    """A session that has nothing to write and says so."""
+def _queue(length: int) -> asyncio.Queue[None]:
+    queue: asyncio.Queue[None] = asyncio.Queue()
+    for _ in range(length):
+        queue.put_nowait(None)
+    return queue
 
-    def flush(self, objects: Sequence[Any] | None = None) -> None:
-        if self.new or self.dirty or self.deleted:
-            raise InvalidRequestError(
-                "a reader does not write: make this change in Database.transaction()"
-            )
+
+@lru_cache(maxsize=1000)
+def _is_write(statement: str) -> bool:
+    return not _READS.match(statement) or bool(_WRITES.search(statement))
 
 
 def _refuse_writes(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-    if not _READS.match(statement) or _WRITES.search(statement):
+    if _is_write(statement):
         raise InvalidRequestError(
             f"a reader does not write: run {statement.split()[0]!r}"
             " in Database.transaction()"
         )
+
+
+def _log_slow_statements(engine: AsyncEngine, limit: float) -> None:
+    """Log what takes longer than `limit` milliseconds; never parameters."""
+    if not limit:
+        return
+
+    @event.listens_for(engine.sync_engine, "before_cursor_execute")
+    def start(connection: Any, *_: Any) -> None:
+        connection.info["started"] = time.perf_counter()
+
+    @event.listens_for(engine.sync_engine, "after_cursor_execute")
+    def finish(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        took = (time.perf_counter() - connection.info["started"]) * 1000
+        if took > limit:
+            logger.warning("slow statement, %.0f ms: %s", took, statement)

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from itertools import chain
+from itertools import chain, islice, repeat, starmap
+from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import (
@@ -115,8 +116,7 @@ class Repository(Generic[Model]):
             NotFound: There is none.
             NotUnique: There are several.
         """
-        query = self._select(filters, options).limit(2)
-        rows: Sequence[Model] = (await self.session.scalars(query)).all()
+        rows = await self._rows(self._select(filters, options).limit(2))
         if not rows:
             raise NotFound(f"no {self.model.__name__} matches {list(filters)}")
         if len(rows) > 1:
@@ -130,16 +130,16 @@ class Repository(Generic[Model]):
             NotFound: There is none.
         """
         newest_first = [column.desc() for column in self._mapper.primary_key]
-        query = self._select(filters, options).order_by(*newest_first).limit(1)
-        row: Model | None = (await self.session.scalars(query)).first()
-        if row is None:
+        query = self._select(filters, options).order_by(*newest_first)
+        rows = await self._rows(query.limit(1))
+        if not rows:
             raise NotFound(f"no {self.model.__name__} matches {list(filters)}")
-        return row
+        return rows[0]
 
     async def get_all(self, *options: ORMOption, **filters: Any) -> Sequence[Model]:
         """Return all rows that match, in the order of their primary key."""
-        query = self._select(filters, options).order_by(*self._mapper.primary_key)
-        return (await self.session.scalars(query)).all()
+        query = self._select(filters, options)
+        return await self._rows(query.order_by(*self._mapper.primary_key))
 
     async def count(self, **filters: Any) -> int:
         """Return how many rows match."""
@@ -171,12 +171,17 @@ class Repository(Generic[Model]):
             order_by: A column that is never NULL; the primary key breaks ties.
             descending: Whether to begin with the highest.
             filters: What the rows must match; the same on each page.
+
+        Raises:
+            ValueError: The column may be NULL, or the size is below one.
         """
         if size < 1:
             raise ValueError(f"a page has at least one row, not {size}")
         keys: list[Any] = list(self._mapper.primary_key)
         if order_by is not None:
             first = self._mapper.columns[order_by.key]
+            if first.nullable:
+                raise ValueError(f"{order_by} may be NULL, which has no place in order")
             keys = [first, *(key for key in keys if key is not first)]
         backwards = before is not None
         falling = descending != backwards
@@ -188,7 +193,7 @@ class Repository(Generic[Model]):
             position = tuple_(*keys)
             query = query.where(position < limit if falling else position > limit)
         query = query.order_by(*(key.desc() if falling else key.asc() for key in keys))
-        rows = list((await self.session.scalars(query.limit(size + 1))).all())
+        rows = list(await self._rows(query.limit(size + 1)))
         more = len(rows) > size
         rows = rows[:size]
         if backwards:
@@ -225,15 +230,10 @@ class Repository(Generic[Model]):
         if not data:
             return await self.get(id)
         statement = update(self.model).where(*self._has_id(id)).values(data)
-        with self._naming_conflicts():
-            rows = await self.session.scalars(
-                statement.returning(self.model),
-                execution_options={"populate_existing": True},
-            )
-        row = rows.one_or_none()
-        if row is None:
+        rows = await self._write(statement)
+        if not rows:
             raise NotFound(f"{self.model.__name__} {id!r} does not exist")
-        return row
+        return rows[0]
 
     async def delete(self, id: Any) -> None:
         """Delete the row with this primary key; what refers to it follows its rules.
@@ -251,45 +251,33 @@ class Repository(Generic[Model]):
     async def create_many(self, rows: Iterable[Mapping[str, Any]]) -> int:
         """Insert many rows in the fastest way the database has; return how many.
 
-        The rows are read one by one, so a generator of millions needs no memory. All
-        have the columns of the first; defaults are filled in.
+        The rows are read as they are needed, so a generator of millions takes no
+        memory. All have the columns of the first; defaults are filled in.
 
         Raises:
             Conflict: A row breaks a constraint; none of the rows is stored.
+            UnknownColumn: A row has other columns than the first; none is stored.
         """
         remaining = iter(rows)
         first = next(remaining, None)
         if first is None:
             return 0
-        given = list(first)
-        self._refuse_unknown(first, self._mapper.columns.keys())
-        await self.session.flush()
-        engine_dialect = self.session.get_bind().dialect
         columns = self._mapper.columns
-        convert = [_converter(columns[name], engine_dialect) for name in given]
-        defaults = {
-            column: default
+        self._refuse_unknown(first, columns.keys())
+        engine_dialect = self.session.get_bind().dialect
+        given = {name: _converter(columns[name], engine_dialect) for name in first}
+        made = {
+            name: default
             for name, column in columns.items()
             if name not in first and (default := _default(column, engine_dialect))
         }
-
-        def values() -> Iterator[tuple[Any, ...]]:
-            for number, row in enumerate(chain([first], remaining), 1):
-                if len(row) != len(given):
-                    raise UnknownColumn(_differs(number, row, given))
-                try:
-                    stored = [
-                        f(row[name]) for f, name in zip(convert, given, strict=True)
-                    ]
-                except KeyError:
-                    raise UnknownColumn(_differs(number, row, given)) from None
-                yield (*stored, *(make() for make in defaults.values()))
-
-        names = [columns[name].name for name in given]
-        names += [column.name for column in defaults]
         table: Any = self._mapper.local_table
+        names = [columns[name].name for name in (*given, *made)]
+        values = _values(chain([first], remaining), given, made)
+        # The savepoint takes back what was stored before the row that breaks it.
         with self._naming_conflicts():
-            return await dialect.insert_many(self.session, table, names, values())
+            async with self.session.begin_nested():
+                return await dialect.insert_many(self.session, table, names, values)
 
     async def upsert(self, on: Sequence[str], **data: Any) -> Model:
         """Insert a row, or change the one that has the same values in `on`.
@@ -319,16 +307,19 @@ class Repository(Generic[Model]):
             set_=changes
             or {columns[on[0]].name: statement.excluded[columns[on[0]].name]},
         )
-        with self._naming_conflicts():
-            rows = await self.session.scalars(
-                statement.returning(self.model),
-                execution_options={"populate_existing": True},
-            )
-        return rows.one()
+        return (await self._write(statement))[0]
 
     @property
     def _mapper(self) -> Mapper[Model]:
         return inspect(self.model)
+
+    async def _rows(self, query: Any) -> Sequence[Model]:
+        return (await self.session.scalars(query)).all()
+
+    async def _write(self, statement: Any) -> Sequence[Model]:
+        query = statement.returning(self.model)
+        with self._naming_conflicts():
+            return await self._rows(query.execution_options(populate_existing=True))
 
     def _select(
         self, filters: Mapping[str, Any], options: Sequence[ORMOption]
@@ -383,27 +374,51 @@ def _bind(cls: Any, model: type[Any]) -> type[Any]:
     return type(f"{cls.__name__}[{model.__name__}]", (cls,), {"model": model})
 
 
-def _converter(column: Column[Any], engine_dialect: Dialect) -> Callable[[Any], Any]:
-    """Return what turns a value of the column into what the driver takes."""
-    implementation = column.type.dialect_impl(engine_dialect)
-    return implementation.bind_processor(engine_dialect) or _unchanged
+def _converter(
+    column: Column[Any], engine_dialect: Dialect
+) -> Callable[[Any], Any] | None:
+    """Return what turns a value of the column into what the driver takes, if needed."""
+    return column.type.dialect_impl(engine_dialect).bind_processor(engine_dialect)
+
+
+def _default(column: Column[Any], engine_dialect: Dialect) -> Callable[[], Any] | None:
+    """Return what makes the column's Python default, if it has one.
+
+    Raises:
+        ValueError: The default is an SQL expression, which a row cannot carry.
+    """
+    default: Any = column.default
+    if default is None:
+        return None
+    if not (default.is_scalar or default.is_callable):
+        raise ValueError(f"{column} has a default in SQL: give each row its value")
+    convert = _converter(column, engine_dialect) or _unchanged
+    return lambda: convert(default.arg(None) if default.is_callable else default.arg)
 
 
 def _unchanged(value: Any) -> Any:
     return value
 
 
-def _default(column: Column[Any], engine_dialect: Dialect) -> Callable[[], Any] | None:
-    """Return what makes the column's Python default, if it has one."""
-    default: Any = column.default
-    if default is None or not (default.is_scalar or default.is_callable):
-        return None
-    convert = _converter(column, engine_dialect)
-    if default.is_callable:
-        return lambda: convert(default.arg(None))
-    constant = convert(default.arg)
-    return lambda: constant
-
-
-def _differs(number: int, row: Mapping[str, Any], given: Sequence[str]) -> str:
-    return f"row {number} has the columns {', '.join(row)}, but the first {', '.join(given)}"
+def _values(
+    rows: Iterable[Mapping[str, Any]],
+    given: Mapping[str, Callable[[Any], Any] | None],
+    made: Mapping[str, Callable[[], Any]],
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the values of each row: a column at a time, so that no row costs a loop."""
+    remaining = iter(rows)
+    first = 1
+    while chunk := list(islice(remaining, 1000)):
+        for number, row in enumerate(chunk, first):
+            if row.keys() != given.keys():
+                raise UnknownColumn(
+                    f"row {number} has the columns {', '.join(row)},"
+                    f" but the first {', '.join(given)}"
+                )
+        first += len(chunk)
+        columns: list[Iterable[Any]] = []
+        for name, convert in given.items():
+            column = map(itemgetter(name), chunk)
+            columns.append(map(convert, column) if convert else column)
+        columns += [starmap(make, repeat((), len(chunk))) for make in made.values()]
+        yield from zip(*columns, strict=True)

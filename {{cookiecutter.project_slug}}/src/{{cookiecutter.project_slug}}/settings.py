@@ -33,26 +33,23 @@ class Settings(DialectSettings):
         root = project_root()
         environment = os.environ.get("APP_ENV") or "development"
         files = [root / ".env", root / f".env.{environment}"]
-        options: dict[str, Any] = {"_env_file": files, "root": root, **values}
-        known = type(self).model_fields.keys() | {"root"}
-        for name in options:
-            if name not in known and not name.startswith("_"):
+        for name in values:
+            if name not in type(self).model_fields and not name.startswith("_"):
                 raise SettingsError(f"{name}: there is no such setting")
+        options: dict[str, Any] = {"_env_file": files, "root": root, **values}
         try:
             super().__init__(**options)
         except ValidationError as error:
+            lines = (
+                f"{str(wrong['loc'][0]).upper()}:"
+                f" {wrong['msg'].removeprefix('Value error, ')}"
+                for wrong in error.errors(include_url=False, include_input=False)
+            )
             # Not `from error`: that would show the values, and some are secret.
-            raise SettingsError(_in_one_line(error)) from None
+            raise SettingsError("; ".join(lines)) from None
 
 
 def project_root() -> Path:
     """Return the checkout's folder, or the working directory for an installed wheel."""
     folder = Path(__file__).resolve().parents[2]
     return folder if (folder / "pyproject.toml").is_file() else Path.cwd()
-
-
-def _in_one_line(error: ValidationError) -> str:
-    return "; ".join(
-        f"{str(each['loc'][0]).upper()}: {each['msg'].removeprefix('Value error, ')}"
-        for each in error.errors(include_url=False, include_input=False)
-    )

@@ -23,7 +23,6 @@ from sqlalchemy import (
     Table,
     TypeDecorator,
 )
-from sqlalchemy.schema import CreateColumn
 from sqlalchemy.sql.elements import conv
 
 from . import dialect
@@ -181,8 +180,8 @@ def default_changed(
     Alembic's own comparison fails on quotes and JSON, or sees a change for ever.
     """
     # What CREATE TABLE would say, quotes included.
-    compiler = connection.dialect.ddl_compiler(connection.dialect, CreateColumn(column))
-    wanted = compiler.get_column_default_string(column)
+    compiler: Any = connection.dialect.ddl_compiler
+    wanted = compiler(connection.dialect, None).get_column_default_string(column)
     if found is None or wanted is None:
         return found is not wanted
     return dialect.normal(found) != dialect.normal(wanted) and not dialect.same_value(

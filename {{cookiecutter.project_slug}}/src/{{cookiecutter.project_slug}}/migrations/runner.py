@@ -8,6 +8,7 @@ from argparse import Namespace
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
+from io import StringIO
 from logging.config import fileConfig
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,7 @@ async def _call(
     target: Database | AsyncConnection, call: Callable[[Config], None]
 ) -> None:
     config = make_config()
+    config.stdout = StringIO()  # That of the process is the application's.
 
     def call_with(connection: Connection) -> None:
         config.attributes["connection"] = connection
@@ -223,8 +225,9 @@ def _watch_steps(connection: Connection, settings: Settings) -> None:
         for number, step in enumerate(todo, 1):
             revision = getattr(step, "revision", None)
             started = time.monotonic()
-            with dialect.guard(connection, revision):
-                yield step
+            guard = dialect.guard(connection, revision)
+            step.migration_fn = guard(step.migration_fn)
+            yield step
             done = "applied" if step.is_upgrade else "took back"
             name = Path(revision.path).stem if revision else "stamp"
             seconds = time.monotonic() - started

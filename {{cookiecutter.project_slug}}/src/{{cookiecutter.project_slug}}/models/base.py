@@ -22,7 +22,9 @@ class UTCDateTime(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, _: Dialect) -> datetime | None:
+    def process_bind_param(
+        self, value: datetime | None, dialect: Dialect
+    ) -> datetime | None:
         """Convert to UTC; raise ValueError for a naive datetime."""
         if value is None:
             return None
@@ -31,7 +33,7 @@ class UTCDateTime(TypeDecorator[datetime]):
         return value.astimezone(UTC)
 
     def process_result_value(
-        self, value: datetime | None, _: Dialect
+        self, value: datetime | None, dialect: Dialect
     ) -> datetime | None:
         """Mark what the database returns as UTC."""
         if value is None:
@@ -112,5 +114,5 @@ def load_models() -> MetaData:
     for path in (*package.rglob("models/**/*.py"), *package.rglob("models.py")):
         parts = path.relative_to(package).with_suffix("").parts
         names = parts[:-1] if parts[-1] == "__init__" else parts
-        import_module("." + ".".join(names), package=__package__.rpartition(".")[0])
+        import_module("." + ".".join(names), package=__name__.rsplit(".", 2)[0])
     return Base.metadata
