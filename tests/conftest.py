@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from baking import TEMPLATE, Bake, BakedProject
+from installing import install, installed, uv_environment  # noqa: F401 - fixtures
 from pytest_cookies.plugin import Cookies
 
 

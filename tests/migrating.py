@@ -130,9 +130,9 @@ class Scene:
             env=self.variables,
         ).stdout
 
-    def at_once(self, count: int) -> list[str]:
+    def at_once(self, count: int, **variables: str) -> list[str]:
         """Run as many `alembic upgrade head` at once, and return what each has said."""
-        started = [self.start("upgrade", "head") for _ in range(count)]
+        started = [self.start("upgrade", "head", **variables) for _ in range(count)]
         said = [each.communicate(timeout=PATIENCE)[0] for each in started]
         assert [each.returncode for each in started] == [0] * count, "\n".join(said)
         return said

@@ -10,17 +10,13 @@ from pathlib import Path
 
 import pytest
 from baking import TEMPLATE
-from combinations import PROJECTS, Answers
-from test_project import Installed, install, uv, uv_environment
-
-__all__ = ["install", "uv_environment"]  # the fixtures of that module
+from combinations import PROJECTS
+from installing import Install, Installed, uv
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform == "win32", reason="runs POSIX paths"),
 ]
-
-Install = Callable[[Answers], Installed]
 
 PROMISES = [
     ("sqlite", "both"),

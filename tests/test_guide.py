@@ -19,7 +19,7 @@ from typing import Self
 import pytest
 from baking import Bake
 from combinations import PROJECTS, Answers
-from test_project import Install, Installed, install, uv_environment  # noqa: F401
+from installing import Install, Installed
 
 each_project = pytest.mark.parametrize("answers", PROJECTS.values(), ids=PROJECTS)
 
@@ -285,7 +285,7 @@ class Reader:
 @pytest.mark.skipif(sys.platform == "win32", reason="types into bash")
 @each_project
 def test_what_the_guide_says_is_what_happens(
-    install: Install, answers: Answers  # noqa: F811
+    install: Install, answers: Answers
 ) -> None:
     installed = install(answers)
     # `make setup` has nothing to do, since uv has installed the same.

@@ -10,11 +10,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import pgbouncer
 import pytest
-from baking import Bake, run
+from baking import TEMPLATE, Bake, run
 from combinations import DATABASES, PROJECTS
+from installing import Install
 from migrating import PATIENCE, Scene, copy_of, psql_of, serve, wait_for
-from test_project import Install, install, installed, uv_environment  # noqa: F401
 
 pytestmark = [
     pytest.mark.slow,
@@ -33,7 +34,7 @@ THING = """
 @pytest.fixture(scope="session")
 def server(
     tmp_path_factory: pytest.TempPathFactory,
-    installed: Install,  # noqa: F811
+    installed: Install,
 ) -> Iterator[Callable[[], str]]:
     """Give a function that makes a database on a server, which it starts when needed."""
     with ExitStack() as stack:
@@ -55,7 +56,7 @@ def server(
 def stage(
     tmp_path: Path,
     baked: Bake,
-    installed: Install,  # noqa: F811
+    installed: Install,
     server: Callable[[], str],
 ) -> Callable[..., Scene]:
     """Give a function that copies a rendered project and makes it an empty database."""
@@ -688,6 +689,29 @@ def test_eight_at_once_apply_each_revision_once(scene: Scene) -> None:
         assert scene.sql(
             "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
         ) == ["0"]
+
+
+@on_postgresql
+def test_eight_at_once_through_a_pooler_leave_no_lock_behind(scene: Scene) -> None:
+    for name in ("one", "two"):
+        scene.write(name, f'op.create_table("{name}", sa.Column("id", sa.Integer()))')
+    scene.write(
+        "three",
+        "from async_app.migrations.dialect import create_index_concurrently\n"
+        "create_index_concurrently('ix_one', 'one', ['id'])",
+    )
+    try:
+        with pgbouncer.run(scene.address, TEMPLATE / ".cache" / "pgbouncer") as pooled:
+            said = scene.at_once(8, DATABASE_URL=pooled, DATABASE_POOLER="transaction")
+            locks = scene.sql(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+            )
+    except pgbouncer.Unavailable as error:
+        pytest.skip(f"no PgBouncer: {error}")
+    applied = re.findall(r"applied \d+/\d+ (\S+) in ", "\n".join(said))
+    assert applied == ["000_one", "001_two", "002_three"]
+    assert locks == ["0"]
+    assert scene.tables() == ["one", "two"]
 
 
 # 6. Failures and kills

@@ -1,17 +1,15 @@
 """Slow tests of rendered projects: installed, migrated, run and tested for real."""
 
-import os
 import shutil
 import socket
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from baking import COOKIECUTTER, TEMPLATE, Bake, BakedProject, load_hook, run, typed
+from baking import COOKIECUTTER, TEMPLATE, Bake, load_hook, run, typed
 from baking import environment as environment_of
 from combinations import DATABASES, PROJECTS, SLUGS, Answers
+from installing import Install, Installed, uv
 
 pytestmark = [
     pytest.mark.slow,
@@ -46,111 +44,6 @@ class Order(Base):
 
     amount: Mapped[int]
 '''
-
-
-@dataclass(frozen=True)
-class Installed:
-    """A project with an environment of its own, which uv made."""
-
-    project: BakedProject
-    env: dict[str, str]
-
-    @property
-    def python(self) -> Path:
-        """The Python that has the project and its tools."""
-        return self.project.path / ".venv" / "bin" / "python"
-
-    def run(
-        self, *command: str | Path, cwd: Path | None = None, **variables: str
-    ) -> str:
-        """Run a module of the environment, and return what it said."""
-        done = run(
-            *(self.python, "-m", *command),
-            cwd=cwd or self.project.path,
-            env=self.env | variables,
-        )
-        return done.stdout + done.stderr
-
-    def served(self, *command: str | Path, cwd: Path | None = None) -> str:
-        """Run any command with the project's database: PostgreSQL brings its server along."""
-        if self.project.answers["database"] == "postgresql":
-            script = self.project.path / "scripts" / "embedded_postgres.py"
-            command = (self.python, script, *command)
-        done = run(*command, cwd=cwd or self.project.path, env=self.env)
-        return done.stdout + done.stderr
-
-    def alembic(self, *arguments: str | Path, cwd: Path | None = None) -> str:
-        """Run the plain alembic command."""
-        return self.served(self.python.with_name("alembic"), *arguments, cwd=cwd)
-
-
-def uv(env: dict[str, str], *arguments: str | Path, cwd: Path) -> None:
-    """Run the template's own uv, with the certificates of the system."""
-    settings = {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1", "UV_LINK_MODE": "copy"}
-    run(sys.executable, "-m", "uv", *arguments, cwd=cwd, env=env | settings)
-
-
-@pytest.fixture(scope="session")
-def uv_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of all that uv does, with a cache that later runs find again."""
-    cache = os.environ.get("UV_CACHE_DIR", str(TEMPLATE / ".cache" / "uv"))
-    return environment_of(tmp_path_factory.mktemp("home"), UV_CACHE_DIR=cache)
-
-
-@pytest.fixture(scope="session")
-def install(
-    bake: Bake, uv_environment: dict[str, str]
-) -> Callable[[Answers], Installed]:
-    """Give a function that renders and installs a project that may be changed."""
-
-    def make(answers: Answers) -> Installed:
-        project = bake(**answers)
-        assert project.exception is None, project.exception
-        installed = Installed(project, uv_environment)
-        uv(
-            uv_environment,
-            "venv",
-            "--python",
-            sys.executable,
-            ".venv",
-            cwd=project.path,
-        )
-        uv(
-            uv_environment,
-            *(
-                "pip",
-                "install",
-                "--python",
-                installed.python,
-                "--editable",
-                ".",
-                "--group",
-                "dev",
-            ),
-            cwd=project.path,
-        )
-        return installed
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def installed(
-    install: Callable[[Answers], Installed],
-) -> Callable[[Answers], Installed]:
-    """Give the same function with a memory: nobody may change what it returns."""
-    memory: dict[tuple[tuple[str, str | bool], ...], Installed] = {}
-
-    def remember(answers: Answers) -> Installed:
-        key = tuple(sorted(answers.items()))
-        if key not in memory:
-            memory[key] = install(answers)
-        return memory[key]
-
-    return remember
-
-
-Install = Callable[[Answers], Installed]
 
 
 @each_project

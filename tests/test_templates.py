@@ -96,7 +96,9 @@ def test_both_databases_offer_what_the_project_uses_of_them() -> None:
     ):
         package = PROJECT_TREE / "src" / "{{cookiecutter.project_slug}}"
         sources = [path.read_text(encoding="utf-8") for path in package.glob(folder)]
-        used = set(re.findall(rf"(?<![.\w]){module}\.([A-Za-z_]+)", "".join(sources))) - {"py"}
+        used = set(
+            re.findall(rf"(?<![.\w]){module}\.([A-Za-z_]+)", "".join(sources))
+        ) - {"py"}
         assert used, fragment
         for database in DATABASES:
             source = (TEMPLATES / database / fragment).read_text(encoding="utf-8")

@@ -144,8 +144,9 @@ def _dangers_in_table(table: ops.ModifyTableOps) -> Iterator[str]:
                 if like
                 else ""
             )
+        # `server_default` is also where SQLAlchemy keeps Identity and Computed.
         elif isinstance(op, ops.AddColumnOp) and not (
-            op.column.nullable or op.column.server_default or op.column.identity
+            op.column.nullable or op.column.server_default
         ):
             yield (
                 f"the column {name}.{op.column.name} is NOT NULL and has no"
