@@ -53,7 +53,9 @@ def make_ours(folder: Path, database: str, count: int) -> Path:
     """Render a project without models of its own, and give it the revisions."""
     answers = {"database": database, "sample_models": False, "project_slug": "ours"}
     path = Path(
-        cookiecutter(str(TEMPLATE), no_input=True, extra_context=answers, output_dir=str(folder))
+        cookiecutter(
+            str(TEMPLATE), no_input=True, extra_context=answers, output_dir=str(folder)
+        )
     )
     write_revisions(path / "src/ours/migrations/versions", count)
     (path / "src/ours/models/tables.py").write_text(
@@ -70,11 +72,17 @@ def make_stock(folder: Path, address: str, count: int) -> Path:
     alembic(path, "init", "--template", "async", "migrations")
     ini = path / "alembic.ini"
     ini.write_text(
-        re.sub("sqlalchemy.url = .*", lambda _: f"sqlalchemy.url = {address}", ini.read_text())
+        re.sub(
+            "sqlalchemy.url = .*",
+            lambda _: f"sqlalchemy.url = {address}",
+            ini.read_text(),
+        )
     )
     env = path / "migrations" / "env.py"
     tables = "from sqlalchemy import Column, Integer, MetaData, Table\n\nmetadata = MetaData()\n"
-    source = env.read_text().replace("target_metadata = None", "target_metadata = metadata")
+    source = env.read_text().replace(
+        "target_metadata = None", "target_metadata = metadata"
+    )
     marker = "config = context.config"
     made = tables + TABLES.format(count=count, metadata="metadata") + "\n" + marker
     env.write_text(source.replace(marker, made, 1))
@@ -88,7 +96,9 @@ def alembic(path: Path, *arguments: str, **variables: str) -> float:
     subprocess.run(
         [sys.executable, "-m", "alembic", *arguments],
         cwd=path,
-        env=os.environ | {"PYTHONPATH": str(path / "src"), "DATABASE_BACKUP": "false"} | variables,
+        env=os.environ
+        | {"PYTHONPATH": str(path / "src"), "DATABASE_BACKUP": "false"}
+        | variables,
         check=True,
         capture_output=True,
     )
@@ -102,18 +112,34 @@ def compare(database: str, server: str, count: int, rounds: int) -> None:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             if database == "sqlite":
-                addresses = [f"sqlite:///{folder}/ours.db", f"sqlite+aiosqlite:///{folder}/stock.db"]
+                addresses = [
+                    f"sqlite:///{folder}/ours.db",
+                    f"sqlite+aiosqlite:///{folder}/stock.db",
+                ]
             else:
-                names = [f"bench_{os.getpid()}_{number}_{who}" for who in ("ours", "stock")]
+                names = [
+                    f"bench_{os.getpid()}_{number}_{who}" for who in ("ours", "stock")
+                ]
                 for name in names:
                     psql(server, f"CREATE DATABASE {name}")
                 addresses = [f"{server}/{name}" for name in names]
-                addresses[1] = addresses[1].replace("postgresql:", "postgresql+asyncpg:")
+                addresses[1] = addresses[1].replace(
+                    "postgresql:", "postgresql+asyncpg:"
+                )
             ours = make_ours(folder, database, count)
             stock = make_stock(folder, addresses[1], count)
-            for command in (["upgrade", "head"], ["current"], ["check"], ["upgrade", "head"]):
+            for command in (
+                ["upgrade", "head"],
+                ["current"],
+                ["check"],
+                ["upgrade", "head"],
+            ):
                 name = " ".join(command)
-                name = name if name not in ratios or len(ratios[name]) <= number else f"{name} again"
+                name = (
+                    name
+                    if name not in ratios or len(ratios[name]) <= number
+                    else f"{name} again"
+                )
                 mine = alembic(ours, *command, DATABASE_URL=addresses[0])
                 theirs = alembic(stock, *command)
                 ratios.setdefault(name, []).append((mine, theirs))
@@ -147,7 +173,9 @@ def main() -> None:
     """Read the command line and compare."""
     database = sys.argv[1]
     count, rounds = (int(word) for word in (*sys.argv[2:], "1000", "3")[:2])
-    server = os.environ.get("TEST_DATABASE_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
+    server = os.environ.get(
+        "TEST_DATABASE_URL", "postgresql://postgres@127.0.0.1:5432/postgres"
+    )
     compare(database, server.rpartition("/")[0], count, rounds)
 
 

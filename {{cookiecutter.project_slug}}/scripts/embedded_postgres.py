@@ -160,8 +160,8 @@ def main(command: Sequence[str]) -> int:
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 1
-    if settings.model_fields_set & {"database_url", "postgres_host"}:
-        return subprocess.run(command).returncode if command else 0
+    if command and settings.model_fields_set & {"database_url", "postgres_host"}:
+        return subprocess.run(command).returncode
     folder = project_root() / "data" / "postgres"
     try:
         with run(folder) as address:

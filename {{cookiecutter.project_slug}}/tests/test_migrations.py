@@ -2,7 +2,7 @@
 
 import ast
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +36,18 @@ def empty(empty_settings: Settings) -> Database:
 
 
 @pytest.fixture
-async def do(empty: Database) -> AsyncIterator[Do]:
+def do(empty: Database) -> Do:
     """Calls a function with a connection to the empty database, in a transaction."""
-    engine = create_migration_engine(empty.settings)
 
     async def call(function: Callable[[Connection], Any]) -> Any:
+        # A new one each time: the driver remembers types that a migration drops.
+        engine = create_migration_engine(empty.settings)
         async with engine.begin() as connection:
-            return await connection.run_sync(function)
+            result = await connection.run_sync(function)
+        await engine.dispose()
+        return result
 
-    yield call
-    await engine.dispose()
+    return call
 
 
 def schema(connection: Connection) -> dict[str, Any]:
@@ -97,6 +99,11 @@ async def test_each_revision_keeps_all_rows_and_goes_down_and_up_again(
     empty: Database, do: Do
 ) -> None:
     for revision in REVISIONS:
+        if revision.is_merge_point:
+            await runner.upgrade(empty, revision.revision)
+            continue
+        # On this branch only, where another one follows the same revision.
+        below = f"{revision.revision}@{revision.down_revision or 'base'}"
         before = await do(schema)
         counts = await do(rows.fill)
         await runner.upgrade(empty, revision.revision)
@@ -104,7 +111,7 @@ async def test_each_revision_keeps_all_rows_and_goes_down_and_up_again(
         if not getattr(revision.module, "allow_data_loss", False):
             for table, count in (await do(rows.counts)).items():
                 assert count >= counts.get(table, 0), f"{revision.path} lost rows"
-        await runner.downgrade(empty, "-1")
+        await runner.downgrade(empty, below)
         assert await do(schema) == before, f"{revision.path} does not go back"
         await runner.upgrade(empty, revision.revision)
         assert await do(schema) == after
