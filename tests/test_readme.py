@@ -88,16 +88,17 @@ def commit(folder: Path, env: dict[str, str]) -> None:
 
 
 @pytest.fixture
-def nothing_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compare every line: the guide leaves some out, and says so."""
+def readme_as_guide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compare every line, of which the guide leaves some out."""
     monkeypatch.setattr(test_guide, "LEFT_OUT", re.compile("(?!)"))
+    monkeypatch.setattr(test_guide, "GUIDE", "README.md")
 
 
 # The README of the project
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("nothing_left_out")
+@pytest.mark.usefixtures("readme_as_guide")
 @needs_bash
 @each_project
 def test_what_the_readme_of_the_project_says_is_what_happens(
@@ -168,7 +169,7 @@ def test_the_readme_begins_with_the_two_commands_of_a_fresh_machine() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("nothing_left_out")
+@pytest.mark.usefixtures("readme_as_guide")
 @needs_bash
 def test_what_the_readme_has_recorded_is_what_happens(
     tmp_path: Path, baked: Bake, install: Install
