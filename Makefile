@@ -16,7 +16,7 @@ unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast bench lint fix trees clean
+.PHONY: help demo test test-fast lint fix trees clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -31,9 +31,6 @@ test: $(INSTALLED) ## Run all tests; some install rendered projects, which takes
 
 test-fast: $(INSTALLED) ## Run the tests that only render, in under a minute
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
-
-bench: $(INSTALLED) ## Measure the data layer and write docs/benchmarks.md, in ten minutes
-	$(BIN)/python benchmarks/run.py
 
 lint: $(INSTALLED) ## Check style and types, and change nothing
 	$(BIN)/python -m black --check --quiet .
