@@ -1,6 +1,5 @@
 """What migrations must know about the database: PostgreSQL."""
 
-import logging
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -31,8 +30,6 @@ PAUSES = (1.0, 2.0, 4.0, 8.0)
 
 LOCK_WAIT = 600
 """Seconds that a migrator waits for another one to finish."""
-
-logger = logging.getLogger("alembic.runner")
 
 # Another order is no reason to write all tables anew.
 alembic_postgresql_enum.set_configuration(

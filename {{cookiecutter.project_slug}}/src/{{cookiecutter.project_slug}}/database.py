@@ -77,9 +77,8 @@ class Database:
     def _turns(self) -> tuple[asyncio.Queue[None], asyncio.Queue[None]]:
         """The turns to take: of transactions, and of readers.
 
-        The pool's own queue sleeps on when the one before was cancelled while it made
-        a connection: each of those behind it would wait for the whole timeout. So does
-        asyncio's Semaphore of older Pythons; its Queue does not.
+        There are as many as connections, so that who comes first is served first, and
+        nobody waits in the pool.
         """
         settings = self.settings
         most = settings.database_pool_size + settings.database_max_overflow

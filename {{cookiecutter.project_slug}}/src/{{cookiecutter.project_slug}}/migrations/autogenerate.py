@@ -80,7 +80,7 @@ def review(
     """
     found = scripts[0].upgrade_ops
     assert found is not None
-    if not _metadata(context).tables and not found.is_empty():
+    if not context.opts["target_metadata"].tables and not found.is_empty():
         raise CommandError(
             "no model was found, so every table would be dropped: models belong into"
             " models/ or into a models.py of the package"
@@ -101,11 +101,6 @@ def review(
             f" alembic -x {SWITCH} revision --autogenerate ..."
         )
     context.opts["template_args"]["allow_data_loss"] = True
-
-
-def _metadata(context: MigrationContext) -> MetaData:
-    metadata: MetaData = context.opts["target_metadata"]
-    return metadata
 
 
 def _dangers(found: Iterable[ops.MigrateOperation]) -> Iterator[str]:
