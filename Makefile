@@ -16,7 +16,7 @@ unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast lint fix trees clean
+.PHONY: help demo test test-all test-fast bench lint fix tree clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -29,8 +29,14 @@ demo: $(INSTALLED) ## Render the default project into build/ and run it (databas
 test: $(INSTALLED) ## Run all tests; some install rendered projects, which takes minutes
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-test-fast: $(INSTALLED) ## Run the tests that only render, in under a minute
+test-all: $(INSTALLED) ## Run every combination on every Python here, and write docs/matrix.md
+	$(BIN)/python tests/matrix.py
+
+test-fast: $(INSTALLED) ## Run the tests that only render, in a minute or two
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
+
+bench: $(INSTALLED) ## Measure against the drivers and others, and write docs/benchmarks.md
+	$(BIN)/python benchmarks/run.py $(databases)
 
 lint: $(INSTALLED) ## Check style and types, and change nothing
 	$(BIN)/python -m black --check --quiet .
@@ -41,8 +47,8 @@ fix: $(INSTALLED) ## Mend what black and ruff can mend
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m black --quiet .
 
-trees: $(INSTALLED) ## Write the file trees that the tests compare renders with
-	$(BIN)/python -m pytest tests/test_rendering.py -k tree --write-trees
+tree: $(INSTALLED) ## Write down which files each project has, for the tests to compare
+	$(BIN)/python -m pytest --quiet tests/test_rendering.py -k written_down --write-tree
 
 clean: ## Remove everything that was made here
 	rm -rf .venv .cache build .mypy_cache .pytest_cache .ruff_cache

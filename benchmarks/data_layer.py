@@ -1,171 +1,371 @@
 """Measures the data layer against others, side by side, in one run.
 
-    python benchmarks/data_layer.py DATABASE_URL
+    DATABASE_URL=... python benchmarks/data_layer.py
 
-Runs with the Python of a rendered project. Each row is the median of the ratios of
-neighbouring rounds, with the lowest and the highest; above 1 means that ours is faster.
+It makes two databases beside the one that is named. It runs with the Python of a rendered project that has advanced-alchemy beside it, and prints
+rows of a table. Ours and the other take turns; a row holds the median of the ratios of
+neighbouring rounds, with the lowest and the highest. Above 1 means that ours is faster.
 """
 
 import asyncio
 import os
+import random
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
+import sqlalchemy as sa
+from advanced_alchemy.filters import LimitOffset
+from advanced_alchemy.repository import SQLAlchemyAsyncRepository
 from async_app import dialect
 from async_app.database import Database
+from async_app.migrations.runner import upgrade
+from async_app.models import Base, Post, User
 from async_app.repository import Repository
 from async_app.settings import Settings
-from sqlalchemy import Integer, String, insert, make_url, text
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-from sqlalchemy.orm import Mapped, mapped_column
-
-from async_app.models import Base
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    async_sessionmaker,
+    create_async_engine,
+)
+from sqlalchemy.orm import Mapped, mapped_column, selectinload
 
 Work = Callable[[], Awaitable[None]]
+POSTGRESQL = dialect.NAME == "postgresql"
 ROUNDS = 7
-ROWS = 100_000
+MANY = 100_000
+READS = 300
 
 
 class Line(Base):
     """A row of plain columns."""
 
-    number: Mapped[int] = mapped_column(Integer, index=True)
-    word: Mapped[str] = mapped_column(String)
+    number: Mapped[int] = mapped_column(index=True)
+    word: Mapped[str]
+
+
+class Lines(SQLAlchemyAsyncRepository[Line]):
+    """What advanced-alchemy reads and writes lines with."""
+
+    model_type = Line
+
+
+class Users(SQLAlchemyAsyncRepository[User]):
+    """What advanced-alchemy reads users with."""
+
+    model_type = User
+
+
+class SessionPerCall:
+    """A repository of the kind that opens a session for each call."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        """Remember what makes the sessions."""
+        self.sessions = async_sessionmaker(engine, expire_on_commit=False)
+
+    async def get(self, id: int) -> Line | None:
+        """Read a line in a session of its own."""
+        async with self.sessions() as session:
+            return await session.get(Line, id)
+
+    async def add(self, line: Line) -> None:
+        """Write a line in a transaction of its own."""
+        async with self.sessions() as session, session.begin():
+            session.add(line)
 
 
 async def took(work: Work) -> float:
+    """Return how many seconds it takes."""
     start = time.perf_counter()
     await work()
     return time.perf_counter() - start
 
 
+def print_row(name: str, other: str, ratios: list[float], aim: float | None) -> None:
+    """Print a row of the table."""
+    middle = statistics.median(ratios)
+    reached = "" if aim is None else "yes" if middle >= aim else "**no**"
+    spread = f"{min(ratios):.2f}-{max(ratios):.2f}"
+    wanted = "" if aim is None else f"{aim:.2f}"
+    row = (name, other, f"{middle:.2f}", spread, wanted, reached)
+    print(f"| {' | '.join(row)} |", flush=True)
+
+
 async def compare(
-    name: str, ours: Work, theirs: Work, aim: float, rounds: int = ROUNDS
+    name: str, other: str, ours: Work, theirs: Work, aim: float | None, rounds: int
 ) -> None:
     """Print how many times faster ours is: the other's time over ours."""
     await ours()
     await theirs()
     ratios = []
-    for _ in range(rounds):
-        mine = await took(ours)
-        ratios.append(await took(theirs) / mine)
-    middle = statistics.median(ratios)
-    reached = "yes" if middle >= aim else "**no**"
-    spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
-    print(f"| {name} | {middle:.2f} | {spread} | {aim:g} | {reached} |", flush=True)
+    for number in range(rounds):
+        if number % 2:
+            theirs_took, ours_took = await took(theirs), await took(ours)
+        else:
+            ours_took, theirs_took = await took(ours), await took(theirs)
+        ratios.append(theirs_took / ours_took)
+    print_row(name, other, ratios, aim)
 
 
-def rows(count: int = ROWS) -> Any:
+def rows(count: int) -> Any:
+    """Yield rows of plain columns."""
     return ({"number": n, "word": f"word {n}"} for n in range(count))
 
 
-async def read(database: Database) -> None:
-    stock = create_async_engine(database.settings.address, pool_pre_ping=True)
+@asynccontextmanager
+async def by_the_book(database: Database) -> AsyncIterator[AsyncEngine]:
+    """Yield an engine as SQLAlchemy's documentation shows it, with pre-ping.
+
+    On SQLite it has the pragmas that ours has, for the same safety.
+    """
+    engine = create_async_engine(database.settings.address, pool_pre_ping=True)
+    if not POSTGRESQL:
+
+        @sa.event.listens_for(engine.sync_engine, "connect")
+        def configure(connection: Any, _record: Any) -> None:
+            cursor = connection.cursor()
+            for pragma in ("foreign_keys = ON", "synchronous = NORMAL"):
+                cursor.execute(f"PRAGMA {pragma}")
+            cursor.close()
+
+    yield engine
+    await engine.dispose()
+
+
+async def raw_connection(database: Database) -> Any:
+    """Connect with the driver alone."""
+    address = database.settings.address
+    if POSTGRESQL:
+        import asyncpg
+
+        url = address.set(drivername="postgresql")
+        return await asyncpg.connect(url.render_as_string(hide_password=False))
+    import aiosqlite
+
+    connection = await aiosqlite.connect(str(address.database))
+    await connection.execute("PRAGMA foreign_keys = ON")
+    await connection.execute("PRAGMA synchronous = NORMAL")
+    return connection
+
+
+async def compare_reads(database: Database) -> None:
+    """Read single rows by their keys."""
+    name = "read by primary key, a session for each"
+    async with database.transaction() as session:
+        await Repository[Line](session).create_many(rows(READS))
+        await session.flush()
+    async with database.reader() as session:
+        first = await session.scalar(sa.select(sa.func.min(Line.id))) or 0
+    ids = range(first, first + READS)
 
     async def ours() -> None:
-        for n in range(300):
+        for id in ids:
             async with database.reader() as session:
-                await session.get(Line, n + 1)
+                await Repository[Line](session).get(id)
 
-    async def theirs() -> None:
-        for n in range(300):
-            async with AsyncSession(stock) as session:
-                await session.get(Line, n + 1)
-
-    aim = 1.7 if dialect.NAME == "postgresql" else 1
-    await compare("read by key: session with pre-ping and BEGIN", ours, theirs, aim)
-    await stock.dispose()
-
-
-async def fill(database: Database) -> None:
-    async def empty() -> None:
-        async with database.transaction() as session:
-            await session.execute(text("DELETE FROM lines"))
-
-    async def ours() -> None:
-        async with database.transaction() as session:
-            await Repository[Line](session).create_many(rows())
-        await empty()
-
-    async def orm() -> None:
-        async with database.transaction() as session:
-            await session.execute(insert(Line), list(rows()))
-        await empty()
-
-    address = make_url(database.settings.address)
+    driver = await raw_connection(database)
+    mark = "$1" if POSTGRESQL else "?"
+    statement = f"SELECT id, number, word FROM lines WHERE id = {mark}"
 
     async def raw() -> None:
-        plain = ((n, f"word {n}") for n in range(ROWS))
-        if dialect.NAME == "postgresql":
-            import asyncpg
+        for id in ids:
+            if POSTGRESQL:
+                await driver.fetchrow(statement, id)
+            else:
+                async with driver.execute(statement, (id,)) as cursor:
+                    await cursor.fetchone()
 
-            url = address.set(drivername="postgresql")
-            driver = await asyncpg.connect(url.render_as_string(hide_password=False))
+    await compare(name, "raw driver, one connection", ours, raw, None, ROUNDS)
+    await driver.close()
+    async with by_the_book(database) as engine:
+        sessions = async_sessionmaker(engine, expire_on_commit=False)
+        each = SessionPerCall(engine)
+
+        async def plain() -> None:
+            for id in ids:
+                async with sessions() as session:
+                    await session.get(Line, id)
+
+        async def advanced() -> None:
+            for id in ids:
+                async with sessions() as session:
+                    await Lines(session=session).get(id)
+
+        aim = 1.7 if POSTGRESQL else None
+        await compare(name, "SQLAlchemy, pre-ping, BEGIN", ours, plain, aim, ROUNDS)
+        await compare(name, "advanced-alchemy", ours, advanced, None, ROUNDS)
+
+        async def ours_in_one() -> None:
+            for start in range(0, READS, 10):
+                async with database.reader() as session:
+                    lines = Repository[Line](session)
+                    for id in ids[start : start + 10]:
+                        await lines.get(id)
+
+        async def per_call() -> None:
+            for id in ids:
+                await each.get(id)
+
+        name = "ten reads, one after the other"
+        await compare(name, "session per call", ours_in_one, per_call, None, ROUNDS)
+
+        async def ours_write() -> None:
+            for id in ids:
+                async with database.transaction() as session:
+                    session.add(Line(number=id, word="x"))
+
+        async def per_call_write() -> None:
+            for id in ids:
+                await each.add(Line(number=id, word="x"))
+
+        name = "write of one row"
+        await compare(name, "session per call", ours_write, per_call_write, None, 5)
+
+
+async def compare_inserts(database: Database) -> None:
+    """Insert many rows."""
+    name = f"create_many of {MANY:,} rows"
+
+    async def empty() -> None:
+        async with database.transaction() as session:
+            await session.execute(sa.text("DELETE FROM lines"))
+        if POSTGRESQL:
+            engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
+            async with engine.connect() as connection:
+                await connection.execute(sa.text("VACUUM lines"))
+
+    async def ours() -> None:
+        async with database.transaction() as session:
+            await Repository[Line](session).create_many(rows(MANY))
+
+    async def bulk() -> None:
+        async with database.transaction() as session:
+            await session.execute(sa.insert(Line), list(rows(MANY)))
+
+    async def advanced() -> None:
+        async with database.transaction() as session:
+            lines = [Line(**row) for row in rows(MANY)]
+            await Lines(session=session).add_many(lines)
+
+    driver = await raw_connection(database)
+
+    async def raw() -> None:
+        values = ((n, f"word {n}") for n in range(MANY))
+        if POSTGRESQL:
             async with driver.transaction():
                 await driver.copy_records_to_table(
-                    "lines", columns=["number", "word"], records=plain
+                    "lines", columns=["number", "word"], records=values
                 )
         else:
-            import aiosqlite
-
-            driver = await aiosqlite.connect(str(address.database))
-            await driver.execute("PRAGMA synchronous = NORMAL")
-            await driver.executemany(
-                "INSERT INTO lines (number, word) VALUES (?, ?)", plain
-            )
+            insert = "INSERT INTO lines (number, word) VALUES (?, ?)"
+            await driver.executemany(insert, values)
             await driver.commit()
-        await driver.close()
-        await empty()
 
-    await compare("create_many of 100,000: the raw driver", ours, raw, 0.8, 5)
-    aim = 3 if dialect.NAME == "postgresql" else 1
-    await compare("create_many of 100,000: ORM bulk insert", ours, orm, aim, 5)
+    for other, theirs, aim, rounds in (
+        ("raw driver", raw, 0.8, ROUNDS),
+        ("ORM bulk insert", bulk, 3 if POSTGRESQL else None, 5),
+        ("advanced-alchemy add_many", advanced, None, 3),
+    ):
+        ratios = []
+        for number in range(rounds + 1):
+            times = {}
+            pair = [("ours", ours), ("theirs", theirs)]
+            for who, work in pair[:: -1 if number % 2 else 1]:
+                await empty()
+                times[who] = await took(work)
+            if number:
+                ratios.append(times["theirs"] / times["ours"])
+        print_row(name, other, ratios, aim)
+    await driver.close()
+    await empty()
 
 
-async def page(database: Database) -> None:
-    async def turn() -> None:
-        for n in range(100):
-            async with database.reader() as session:
-                await Repository[Line](session).page(
-                    order_by=Line.number, after=(n * 9, n * 9)
-                )
-
-    async def times() -> list[float]:
-        await turn()
-        return [await took(turn) for _ in range(ROUNDS)]
-
+async def fill_users(database: Database, count: int) -> None:
+    """Store users, and two posts of each."""
     async with database.transaction() as session:
-        await Repository[Line](session).create_many(rows(1_000))
-    small = await times()
+        users = ({"email": f"{n}@example.com", "name": f"{n}"} for n in range(count))
+        await Repository[User](session).create_many(users)
     async with database.transaction() as session:
-        await Repository[Line](session).create_many(rows(1_000_000))
-        await session.execute(text("ANALYZE"))
-    ratios = [a / b for a, b in zip(small, await times(), strict=True)]
-    middle = statistics.median(ratios)
-    print(
-        f"| page of 50: 1,000,000 rows against 1,000 | {middle:.2f} |"
-        f" {min(ratios):.2f} to {max(ratios):.2f} | 0.8 |"
-        f" {'yes' if middle >= 0.8 else '**no**'} |"
+        first = await session.scalar(sa.select(sa.func.min(User.id))) or 0
+        posts = (
+            {"title": "t", "body": "b", "author_id": first + n // 2}
+            for n in range(2 * count)
+        )
+        await Repository[Post](session).create_many(posts)
+        await session.execute(sa.text("ANALYZE"))
+
+
+async def compare_pages(small: Database, large: Database) -> None:
+    """Read pages of 50 with two relationships, of few rows and of many."""
+    loaders = (selectinload(User.posts), selectinload(User.tags))
+    await fill_users(small, 1_000)
+    await fill_users(large, 1_000_000)
+    chance = random.Random(1)
+
+    def pages(database: Database, count: int) -> Work:
+        async def work() -> None:
+            for _ in range(50):
+                after = (chance.randrange(1, count - 60),)
+                async with database.reader() as session:
+                    await Repository[User](session).page(*loaders, after=after)
+
+        return work
+
+    name = "page of 50 with two relationships"
+    many = pages(large, 1_000_000)
+    await compare(
+        f"{name}, of 1,000,000 rows",
+        "ours, of 1,000 rows",
+        many,
+        pages(small, 1_000),
+        0.9,
+        2 * ROUNDS,
     )
+    async with by_the_book(large) as engine:
+        sessions = async_sessionmaker(engine, expire_on_commit=False)
+
+        async def advanced() -> None:
+            for _ in range(3):
+                offset = chance.randrange(1, 1_000_000 - 60)
+                async with sessions() as session:
+                    await Users(session=session).list_and_count(
+                        LimitOffset(50, offset),
+                        load=[*loaders],
+                        order_by=(User.id, True),
+                    )
+
+        async def few() -> None:
+            for _ in range(3):
+                after = (chance.randrange(1, 1_000_000 - 60),)
+                async with large.reader() as session:
+                    await Repository[User](session).page(*loaders, after=after)
+
+        other = "advanced-alchemy, offset and count"
+        await compare(f"{name}, of 1,000,000 rows", other, few, advanced, None, 5)
 
 
-async def writers(database: Database) -> None:
+async def compare_writers(database: Database) -> None:
+    """Write and read at once, where there is one writer at a time."""
+
     async def write(times: int) -> None:
         for n in range(times):
             async with database.transaction() as session:
                 session.add(Line(number=n, word="x"))
 
-    async def many() -> None:
+    async def eight() -> None:
         await asyncio.gather(*(write(50) for _ in range(8)))
 
-    await compare("eight writers: one writer", many, lambda: write(400), 0.8)
+    async def one() -> None:
+        await write(400)
+
+    await compare("400 writes by 8 tasks", "ours, by one task", eight, one, 0.8, ROUNDS)
 
     async def look() -> None:
-        for n in range(300):
+        for n in range(READS):
             async with database.reader() as session:
                 await session.get(Line, n + 1)
 
@@ -175,59 +375,87 @@ async def writers(database: Database) -> None:
             await session.flush()
             await look()
 
-    await compare("reading beside an open write: alone", beside, look, 1 / 1.1)
+    name = "reading beside an open write"
+    await compare(name, "ours, reading alone", beside, look, 1 / 1.1, 2 * ROUNDS)
 
 
-async def starting(url: str) -> None:
-    driver = "asyncpg" if dialect.NAME == "postgresql" else "aiosqlite"
-    full = make_url(url).set(drivername=f"{dialect.NAME}+{driver}")
-    bare = (
-        "import asyncio, pydantic_settings, sqlalchemy.orm\n"
-        f"import {driver}\n"
-        "from sqlalchemy.ext.asyncio import create_async_engine, AsyncSession\n"
-        "async def main():\n"
-        f"    engine = create_async_engine({full.render_as_string(False)!r})\n"
-        "    async with AsyncSession(engine) as session:\n"
-        "        await session.execute(sqlalchemy.text('SELECT 1'))\n"
-        "    await engine.dispose()\n"
-        "asyncio.run(main())\n"
-    )
-    mine = (
-        "import asyncio\n"
-        "from async_app.database import Database\n"
-        "from async_app.repository import Repository\n"
-        "from async_app.settings import Settings\n"
-        "async def main():\n"
-        f"    async with Database(Settings(database_url={url!r})) as database:\n"
-        "        await database.ping()\n"
-        "asyncio.run(main())\n"
-    )
+async def compare_starts(database: Database) -> None:
+    """Import the package and run a first query, each in a new process."""
+    address = database.settings.address
+    driver = "asyncpg" if POSTGRESQL else "aiosqlite"
+    bare = f"""
+import asyncio, pydantic_settings, sqlalchemy.orm, {driver}
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
-    def run(script: str) -> Work:
+async def main():
+    engine = create_async_engine({address.render_as_string(hide_password=False)!r})
+    async with AsyncSession(engine) as session:
+        await session.execute(sqlalchemy.text("SELECT 1"))
+    await engine.dispose()
+
+asyncio.run(main())
+"""
+    url = address.set(drivername=dialect.NAME).render_as_string(hide_password=False)
+    mine = f"""
+import asyncio
+from async_app.database import Database
+from async_app.repository import Repository
+from async_app.settings import Settings
+
+async def main():
+    async with Database(Settings(database_url={url!r})) as database:
+        await database.ping()
+
+asyncio.run(main())
+"""
+
+    def process(script: str) -> Work:
         async def work() -> None:
             command = [sys.executable, "-c", script]
             await asyncio.to_thread(subprocess.run, command, check=True)
 
         return work
 
-    await compare("import and first query: bare", run(mine), run(bare), 1 / 1.15)
+    await compare(
+        "import and first query",
+        "SQLAlchemy, driver, pydantic-settings",
+        process(mine),
+        process(bare),
+        1 / 1.15,
+        ROUNDS,
+    )
 
 
 async def main(url: str) -> None:
     """Print the rows of one database."""
-    async with Database(Settings(_env_file=None, database_url=url)) as database:
-        async with database.engine.begin() as connection:
-            await connection.run_sync(Line.__table__.drop, checkfirst=True)
+    small, large = (
+        Database(
+            Settings(
+                _env_file=None, database_url=f"{url}_{name}", database_slow_query_ms=0
+            )
+        )
+        for name in ("small", "large")
+    )
+    if POSTGRESQL:
+        async with Database(Settings(_env_file=None, database_url=url)) as server:
+            engine = server.engine.execution_options(isolation_level="AUTOCOMMIT")
+            async with engine.connect() as connection:
+                for each in (small, large):
+                    name = each.settings.address.database
+                    for what in ("DROP DATABASE IF EXISTS", "CREATE DATABASE"):
+                        await connection.execute(sa.text(f"{what} {name}"))
+    async with small, large:
+        for database in (small, large):
+            await upgrade(database)
+        async with large.engine.begin() as connection:
             await connection.run_sync(Line.__table__.create)
-        await fill(database)
-        async with database.transaction() as session:
-            await Repository[Line](session).create_many(rows(1000))
-        await read(database)
-        if dialect.NAME == "sqlite":
-            await writers(database)
-        await page(database)
-        await starting(url)
+        await compare_reads(large)
+        await compare_inserts(large)
+        if not POSTGRESQL:
+            await compare_writers(large)
+        await compare_pages(small, large)
+        await compare_starts(large)
 
 
 if __name__ == "__main__":
-    asyncio.run(main((sys.argv[1:] or [os.environ["DATABASE_URL"]])[0]))
+    asyncio.run(main(os.environ["DATABASE_URL"]))

@@ -5,11 +5,36 @@ import shutil
 from pathlib import Path
 from urllib.parse import unquote
 
-# A path that several answers want stays when one of them was given.
+# A row names the answers that want its paths together. A path that several rows list
+# stays when one of them holds.
 WANTED_BY = {
     "database=postgresql": (
         "compose.yaml",
         "scripts/embedded_postgres.py",
+    ),
+    "api=true": (
+        "docs/api.md",
+        "src/{{cookiecutter.project_slug}}/api",
+        "src/{{cookiecutter.project_slug}}/cache/routes.py",
+        "src/{{cookiecutter.project_slug}}/cache/serving.py",
+        "src/{{cookiecutter.project_slug}}/search/routes.py",
+        "tests/api",
+        "tests/cache/http",
+        "tests/search/test_routes.py",
+    ),
+    "cache=true": (
+        "compose.yaml",
+        "docs/cache.md",
+        "src/{{cookiecutter.project_slug}}/cache",
+        "tests/cache",
+    ),
+    "search=true": (
+        "docs/search.md",
+        "src/{{cookiecutter.project_slug}}/search",
+        "src/{{cookiecutter.project_slug}}/migrations/versions"
+        "/2026_01_01_0001-c4a7d2f08e51_create_documents.py",
+        "src/{{cookiecutter.project_slug}}/migrations/checksums.txt",
+        "tests/search",
     ),
     "sample_models=true": (
         "src/{{cookiecutter.project_slug}}/models/user.py",
@@ -19,22 +44,33 @@ WANTED_BY = {
         "src/{{cookiecutter.project_slug}}/migrations/versions"
         "/2026_01_01_0000-6b1f0c9e2d34_create_sample_tables.py",
         "src/{{cookiecutter.project_slug}}/migrations/checksums.txt",
+        "src/{{cookiecutter.project_slug}}/api/schemas.py",
+        "src/{{cookiecutter.project_slug}}/api/routes/posts.py",
+        "src/{{cookiecutter.project_slug}}/api/routes/tags.py",
+        "src/{{cookiecutter.project_slug}}/api/routes/users.py",
+        "tests/api/test_posts.py",
+        "tests/api/test_tags.py",
+        "tests/api/test_users.py",
+        "tests/cache/http/test_routes.py",
         "tests/models/test_samples.py",
     ),
-    "sample_models=false": (
+    "search=false sample_models=false": (
         "src/{{cookiecutter.project_slug}}/migrations/versions/.gitkeep",
     ),
 }
 
 
 def unwanted(answers: dict[str, object]) -> list[str]:
-    """List the paths of the table that no answer wants."""
+    """List the paths of the table that no answers want."""
     given = {
         f"{question}={str(answer).lower() if isinstance(answer, bool) else answer}"
         for question, answer in answers.items()
     }
     kept = {
-        path for wish, paths in WANTED_BY.items() if wish in given for path in paths
+        path
+        for wish, paths in WANTED_BY.items()
+        if given.issuperset(wish.split())
+        for path in paths
     }
     return [path for paths in WANTED_BY.values() for path in paths if path not in kept]
 

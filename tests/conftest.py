@@ -11,9 +11,9 @@ from pytest_cookies.plugin import Cookies
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--write-trees",
+        "--write-tree",
         action="store_true",
-        help="write the expected file trees instead of comparing with them",
+        help="write down which files each project has instead of comparing with it",
     )
 
 

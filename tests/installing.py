@@ -11,6 +11,8 @@ from baking import TEMPLATE, Bake, BakedProject, run
 from baking import environment as environment_of
 from combinations import Answers
 
+UV_SETTINGS = {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1", "UV_LINK_MODE": "copy"}
+
 
 @dataclass(frozen=True)
 class Installed:
@@ -48,10 +50,31 @@ class Installed:
         return self.served(self.python.with_name("alembic"), *arguments, cwd=cwd)
 
 
-def uv(env: dict[str, str], *arguments: str | Path, cwd: Path) -> None:
+def uv(env: dict[str, str], *arguments: str | Path, cwd: Path) -> str:
     """Run the template's own uv, with the certificates of the system."""
-    settings = {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1", "UV_LINK_MODE": "copy"}
-    run(sys.executable, "-m", "uv", *arguments, cwd=cwd, env=env | settings)
+    command = (sys.executable, "-m", "uv", *arguments)
+    return run(*command, cwd=cwd, env=env | UV_SETTINGS).stdout
+
+
+def install_project(
+    folder: Path,
+    env: dict[str, str],
+    *options: str,
+    python: str | Path = sys.executable,
+) -> None:
+    """Give a project an environment with all that it needs, as its `.venv`, or renew it.
+
+    Args:
+        folder: The project.
+        env: The variables of `uv_environment`.
+        options: For uv, about which versions to take.
+        python: The Python of a new environment.
+    """
+    inside = folder / ".venv" / "bin" / "python"
+    if not inside.exists():
+        uv(env, "venv", "--python", python, ".venv", cwd=folder)
+    install = ("pip", "install", "--python", inside, "--editable", ".")
+    uv(env, *install, "--group", "dev", *options, cwd=folder)
 
 
 @pytest.fixture(scope="session")
@@ -70,30 +93,8 @@ def install(
     def make(answers: Answers) -> Installed:
         project = bake(**answers)
         assert project.exception is None, project.exception
-        installed = Installed(project, uv_environment)
-        uv(
-            uv_environment,
-            "venv",
-            "--python",
-            sys.executable,
-            ".venv",
-            cwd=project.path,
-        )
-        uv(
-            uv_environment,
-            *(
-                "pip",
-                "install",
-                "--python",
-                installed.python,
-                "--editable",
-                ".",
-                "--group",
-                "dev",
-            ),
-            cwd=project.path,
-        )
-        return installed
+        install_project(project.path, uv_environment)
+        return Installed(project, uv_environment)
 
     return make
 

@@ -18,18 +18,26 @@ from typing import Self
 
 import pytest
 from baking import Bake
-from combinations import PROJECTS, Answers
+from combinations import ENDS, TRANSLATED_ENDS, WRITTEN, Answers
 from installing import Install, Installed
 
-each_project = pytest.mark.parametrize("answers", PROJECTS.values(), ids=PROJECTS)
+GUIDED = ENDS | TRANSLATED_ENDS
+each_guided = pytest.mark.parametrize("answers", GUIDED.values(), ids=GUIDED)
+each_written = pytest.mark.parametrize("answers", WRITTEN.values(), ids=WRITTEN)
 
 GUIDE = "docs/migrations.md"
 BLOCK = re.compile(
     r"^(?P<above>[^\n]*)\n\n```(?P<language>\w+)\n(?P<text>.*?)(?=^```$)",
     re.MULTILINE | re.DOTALL,
 )
-FILE = re.compile(r"(?P<what>Write|Change|Fill in) `(?P<path>[^`]+)`:$")
-IN_ANOTHER_TERMINAL = "In another terminal:"
+# What a line above a block says, in each language.
+WRITE = ("Write", "Создайте")
+CHANGE = ("Change", "Измените")
+FILL_IN = ("Fill in", "Заполните")
+FILE = re.compile(
+    rf"(?P<what>{'|'.join((*WRITE, *CHANGE, *FILL_IN))}) `(?P<path>[^`]+)`:$"
+)
+IN_ANOTHER_TERMINAL = ("In another terminal:", "В другом терминале:")
 
 # The guide says that it leaves these lines out.
 LEFT_OUT = re.compile(
@@ -247,7 +255,7 @@ class Reader:
         for command, shown in block.commands():
             typed = self.known.translate(command)
             status = 0
-            if block.above == IN_ANOTHER_TERMINAL:
+            if block.above in IN_ANOTHER_TERMINAL:
                 said = self.open_terminal().run_on(typed, shown.count("\n"))
             else:
                 said, status = self.terminal.run(typed)
@@ -265,12 +273,12 @@ class Reader:
         assert match
         new = self.known.translate(block.text)
         path = self.project / match["path"]
-        if match["what"] == "Write":
+        if match["what"] in WRITE:
             path.write_text(new, encoding="utf-8")
             return
         (path,) = path.parent.glob(path.name.replace("…", "*"))
         text = path.read_text(encoding="utf-8")
-        if match["what"] == "Fill in":
+        if match["what"] in FILL_IN:
             old = text[text.index("def upgrade") :]
         else:
             # An empty line did not change: the blank that says so would get lost.
@@ -283,7 +291,7 @@ class Reader:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="types into bash")
-@each_project
+@each_guided
 def test_what_the_guide_says_is_what_happens(
     install: Install, answers: Answers
 ) -> None:
@@ -300,7 +308,7 @@ def test_what_the_guide_says_is_what_happens(
     installed.run("ruff", "check", "--no-cache", ".")
 
 
-@each_project
+@each_written
 def test_every_block_of_the_guide_is_run_or_written(
     baked: Bake, answers: Answers
 ) -> None:

@@ -6,7 +6,7 @@ import re
 import shutil
 import sys
 import tomllib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from baking import (
@@ -318,9 +318,11 @@ def test_every_path_of_the_table_is_in_the_tree_of_the_template() -> None:
 
 def test_every_row_of_the_table_names_a_question_and_an_answer_to_it() -> None:
     for row in load_hook("post_gen_project").WANTED_BY:
-        question, answer = row.split("=")
-        default = questions()[question]
-        assert answer in (default if isinstance(default, list) else ("true", "false"))
+        for wish in row.split():
+            question, answer = wish.split("=")
+            default = questions()[question]
+            choices = default if isinstance(default, list) else ("true", "false")
+            assert answer in choices
 
 
 @pytest.mark.parametrize("answers", PROJECTS.values(), ids=PROJECTS)
@@ -328,14 +330,22 @@ def test_what_was_not_chosen_is_gone_and_what_was_chosen_is_there(
     baked: Bake, answers: Answers
 ) -> None:
     project = baked(**answers)
-    for row, paths in load_hook("post_gen_project").WANTED_BY.items():
-        question, answer = row.split("=")
-        chosen = str(answers[question]).lower() == answer
-        for path in paths:
-            there = project.path / path.replace(
-                "{{cookiecutter.project_slug}}", project.slug
-            )
-            assert there.exists() == chosen, there
+    table = load_hook("post_gen_project").WANTED_BY
+    given = {f"{name}={value}".lower() for name, value in answers.items()}
+    listed = {path for paths in table.values() for path in paths}
+    chosen = {
+        path
+        for row, paths in table.items()
+        if given.issuperset(row.split())
+        for path in paths
+    }
+    for path in listed:
+        # A file of a folder that is gone is gone with it.
+        above = {path, *map(str, PurePosixPath(path).parents)}
+        there = project.path / path.replace(
+            "{{cookiecutter.project_slug}}", project.slug
+        )
+        assert there.exists() == (above & listed <= chosen), there
 
 
 @pytest.mark.parametrize("answers", PROJECTS.values(), ids=PROJECTS)

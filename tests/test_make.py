@@ -1,12 +1,14 @@
-"""Tests of the Makefile: what it offers, and what it says where it cannot work."""
+"""Tests of the Makefiles: what they offer, and what they say where they cannot work."""
 
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
-from baking import TEMPLATE, run
+from baking import TEMPLATE, Bake, run
 from baking import environment as environment_of
+from combinations import ENDS, Answers
 
 pytestmark = pytest.mark.skipif(
     shutil.which("make") is None, reason="make is not installed"
@@ -19,6 +21,37 @@ def test_make_alone_says_what_can_be_made(tmp_path: Path) -> None:
     said = run("make", cwd=TEMPLATE, env=environment_of(tmp_path)).stdout
     (phony,) = re.findall(r"^\.PHONY: (.*)", MAKEFILE, re.MULTILINE)
     assert [line.split()[1] for line in said.splitlines()] == phony.split()
+
+
+@pytest.mark.parametrize("answers", ENDS.values(), ids=ENDS)
+def test_make_alone_explains_each_target_of_a_project(
+    tmp_path: Path, baked: Bake, answers: Answers
+) -> None:
+    project = baked(**answers)
+    (phony,) = re.findall(r"^\.PHONY: (.*)", project.read("Makefile"), re.MULTILINE)
+    said = run("make", cwd=project.path, env=environment_of(tmp_path)).stdout
+    explained = [re.match(r"make (\S+) +\S+ ", line) for line in said.splitlines()]
+    assert [match and match[1] for match in explained] == phony.split()
+
+
+@pytest.mark.parametrize("target", ["setup", "doctor"])
+def test_a_project_says_which_python_it_needs(
+    tmp_path: Path, baked: Bake, target: str
+) -> None:
+    # Older Pythons cannot be had everywhere: this one takes the place of one.
+    project = tmp_path / "project"
+    shutil.copytree(baked(python_version="3.14").path, project)
+    old = tmp_path / "old"
+    script = "import runpy, sys; sys.version_info = (3, 9, 2); del sys.argv[0]; "
+    script += "exec(sys.argv[1]) if sys.argv[0] == '-c' else runpy.run_path(sys.argv[0], None, '__main__')"
+    old.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{script}" "$@"\n')
+    old.chmod(0o755)
+    env = environment_of(tmp_path / "home")
+    done = run("make", target, f"PYTHON={old}", cwd=project, env=env, status=2)
+    said = done.stdout + done.stderr
+    assert re.search(r"^.*3\.14 or newer is needed: make .*PYTHON=\S+$", said, re.M)
+    assert "Traceback" not in said
+    assert not (project / ".venv").exists()
 
 
 def test_a_python_that_is_too_old_is_refused_in_one_sentence(tmp_path: Path) -> None:

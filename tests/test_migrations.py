@@ -225,6 +225,21 @@ def test_a_value_that_rows_have_is_not_removed(scene: Scene) -> None:
 
 
 @on_each
+def test_values_may_hold_any_characters_and_stay_when_others_go(scene: Scene) -> None:
+    scene.model(colours(RED="it's", GREEN="a:b", BLUE="100%"))
+    scene.climb()
+    values = ("it''s", "a:b", "100%")
+    for value in values:
+        scene.sql(f"INSERT INTO things (name, colour) VALUES ('kept', '{value}')")
+    scene.model(colours(RED="it's", GREY="grey", GREEN="a:b", BLUE="100%"))
+    scene.climb()
+    scene.model(colours(RED="it's", GREEN="a:b", BLUE="100%"))
+    scene.climb()
+    found = scene.sql("SELECT colour FROM things ORDER BY id")
+    assert found == ["it's", "a:b", "100%"]
+
+
+@on_each
 def test_a_value_is_used_by_the_next_revision_of_the_same_upgrade(scene: Scene) -> None:
     scene.model(RED_GREEN)
     scene.revise()
@@ -501,6 +516,7 @@ def test_what_would_lose_data_needs_a_word(scene: Scene) -> None:
     class Thing(Base):
         name: Mapped[str]
         size: Mapped[int]
+        shape: Mapped[str | None]
 
     class Box(Base):
         label: Mapped[str]
@@ -511,6 +527,7 @@ def test_what_would_lose_data_needs_a_word(scene: Scene) -> None:
     class Thing(Base):
         title: Mapped[str]
         size: Mapped[int]
+        shape: Mapped[str]
         weight: Mapped[int]
         price: Mapped[int | None]
         count: Mapped[int] = mapped_column(server_default="0")
@@ -529,6 +546,7 @@ def test_what_would_lose_data_needs_a_word(scene: Scene) -> None:
         " revision with op.rename_table('boxes', 'crates'))"
     ) in why
     assert "the column things.weight is NOT NULL and has no server_default" in why
+    assert "the column things.shape becomes NOT NULL, which fails where a row" in why
     assert "alembic -x allow-data-loss revision --autogenerate" in why
     assert "price" not in why and "count" not in why
     assert scene.project.files("versions/*.py") == files
@@ -536,6 +554,43 @@ def test_what_would_lose_data_needs_a_word(scene: Scene) -> None:
     written = scene.climb(options="-x allow-data-loss")
     assert "\nallow_data_loss = True\n" in written
     assert scene.tables() == ["crates", "things"]
+
+
+@on_postgresql
+def test_a_constraint_that_is_yet_to_be_validated_disturbs_nothing(
+    scene: Scene,
+) -> None:
+    scene.model("""
+    class Thing(Base):
+        size: Mapped[int]
+    """)
+    scene.revise()
+    before = set(scene.versions.glob("*.py"))
+    scene.alembic("revision -m validate_later")
+    (revision,) = set(scene.versions.glob("*.py")) - before
+    up, down = (
+        f"op.execute('ALTER TABLE things {what} CONSTRAINT ck_things_positive{rest}')"
+        for what, rest in (("ADD", " CHECK (size > 0) NOT VALID"), ("DROP", ""))
+    )
+    text = revision.read_text().replace("    pass\n", f"    {up}\n", 1)
+    revision.write_text(text.replace("    pass\n", f"    {down}\n", 1))
+    run(
+        *(scene.python, "-m", "async_app.migrations.checksums", "accept"),
+        cwd=scene.project.path,
+        env=scene.variables,
+    )
+    scene.model("""
+    class Thing(Base):
+        size: Mapped[int]
+        __table_args__ = (CheckConstraint("size > 0", name="positive"),)
+    """)
+    scene.alembic("upgrade head", "check")
+    run(
+        *(scene.python, "-m", "pytest", "-p", "no:cacheprovider"),
+        "tests/test_migrations.py",
+        cwd=scene.project.path,
+        env=scene.variables | {"TEST_DATABASE_URL": scene.address},
+    )
 
 
 # 3. From anywhere
@@ -1146,7 +1201,7 @@ def test_the_sql_of_an_upgrade_runs_in_psql(scene: Scene) -> None:
             'name: Mapped[str] = mapped_column(server_default="it\'s")',
         )
     )
-    scene.revise("upgrade head")
+    scene.revise("upgrade head", options="-x allow-data-loss")
     (last,) = scene.version()
     (scene.versions / "9999_index.py").write_text(f'''"""Index."""
 from async_app.migrations.dialect import create_index_concurrently
@@ -1189,6 +1244,39 @@ def test_the_sql_of_an_upgrade_is_refused(scene: Scene) -> None:
     scene.write("one", A_TABLE)
     said = scene.alembic("upgrade head --sql", status=255)
     assert "FAILED: --sql is not possible with SQLite" in said
+
+
+@on_postgresql
+def test_squawk_looks_at_the_revisions_that_are_not_released(scene: Scene) -> None:
+    (scene.project.path / ".venv").symlink_to(scene.python.parents[1])
+
+    def make(status: int) -> str:
+        # All is installed: make need not look.
+        command = ("make", "--assume-old=.venv/installed", "lint-migrations")
+        done = run(*command, cwd=scene.project.path, env=scene.variables, status=status)
+        return done.stdout + done.stderr
+
+    def git(*arguments: str) -> None:
+        identity = ("-c", "user.name=a", "-c", "user.email=a@example.com")
+        env = {**scene.env, "GIT_CONFIG_GLOBAL": "/dev/null"}
+        run("git", *identity, *arguments, cwd=scene.project.path, env=env)
+
+    scene.model(THING)
+    scene.revise("upgrade head")
+    scene.sql("INSERT INTO things (name) VALUES ('old')")
+    make(status=0)
+    scene.model("""
+    class Thing(Base):
+        name: Mapped[str] = mapped_column(index=True)
+    """)
+    scene.revise()
+    assert "require-concurrent-index-creation" in make(status=2)
+    # What is released is not looked at again.
+    git("init", "--quiet", "--initial-branch=main")
+    git("add", "--all")
+    git("commit", "--quiet", "--message=all")
+    git("update-ref", "refs/remotes/origin/main", "main")
+    make(status=0)
 
 
 # 12. Two heads, and a database that is ahead

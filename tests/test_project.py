@@ -1,21 +1,25 @@
 """Slow tests of rendered projects: installed, migrated, run and tested for real."""
 
+import os
 import shutil
+import signal
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from baking import COOKIECUTTER, TEMPLATE, Bake, load_hook, run, typed
 from baking import environment as environment_of
-from combinations import DATABASES, PROJECTS, SLUGS, Answers
+from combinations import DATABASES, ENDS, PAIRS, PROJECTS, SLUGS, Answers
 from installing import Install, Installed, uv
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform == "win32", reason="runs make and POSIX paths"),
 ]
-each_project = pytest.mark.parametrize("answers", PROJECTS.values(), ids=PROJECTS)
+each_project = pytest.mark.parametrize("answers", PAIRS.values(), ids=PAIRS)
+each_end = pytest.mark.parametrize("answers", ENDS.values(), ids=ENDS)
 
 SERVER = ("127.0.0.1", 5432)
 
@@ -46,12 +50,17 @@ class Order(Base):
 '''
 
 
+def has_revisions(answers: Answers) -> bool:
+    """Tell whether a project comes with tables of its own."""
+    return bool(answers["sample_models"] or answers["search"])
+
+
 @each_project
 def test_its_own_tests_pass(installed: Install, answers: Answers) -> None:
     assert " passed" in installed(answers).run("pytest", "-p", "no:cacheprovider")
 
 
-@each_project
+@each_end
 def test_its_own_tests_pass_in_parallel(installed: Install, answers: Answers) -> None:
     assert " passed" in installed(answers).run(
         "pytest", "-p", "no:cacheprovider", "-n", "2"
@@ -79,10 +88,10 @@ def test_it_migrates_up_and_down_and_up_without_drift(
     for command in (["upgrade", "head"], ["check"], ["downgrade", "base"]) * 2:
         project.alembic(*command)
     project.alembic("upgrade", "head")
-    assert ("(head)" in project.alembic("current")) == answers["sample_models"]
+    assert ("(head)" in project.alembic("current")) == has_revisions(answers)
 
 
-@each_project
+@each_end
 def test_its_own_black_and_ruff_find_nothing(
     installed: Install, answers: Answers
 ) -> None:
@@ -90,7 +99,7 @@ def test_its_own_black_and_ruff_find_nothing(
     installed(answers).run("ruff", "check", "--no-cache", ".")
 
 
-@each_project
+@each_end
 def test_its_types_hold_under_every_name(
     tmp_path: Path, installed: Install, baked: Bake, answers: Answers
 ) -> None:
@@ -104,7 +113,7 @@ def test_its_types_hold_under_every_name(
         )
 
 
-@each_project
+@each_end
 def test_models_in_new_files_are_found_without_registering_them(
     install: Install, answers: Answers
 ) -> None:
@@ -136,7 +145,7 @@ def test_models_in_new_files_are_found_without_registering_them(
     project.run("ruff", "check", "--no-cache", ".")
 
 
-@each_project
+@each_end
 def test_no_project_can_have_the_name_of_what_is_installed_beside_it(
     installed: Install, answers: Answers
 ) -> None:
@@ -161,7 +170,7 @@ def test_no_project_can_have_the_name_of_what_is_installed_beside_it(
     ] == []
 
 
-@each_project
+@each_end
 def test_alembic_works_from_anywhere(
     tmp_path: Path, installed: Install, answers: Answers
 ) -> None:
@@ -169,11 +178,11 @@ def test_alembic_works_from_anywhere(
     said = project.alembic(
         "--config", project.project.path / "alembic.ini", "heads", cwd=tmp_path
     )
-    assert ("(head)" in said) == answers["sample_models"]
+    assert ("(head)" in said) == has_revisions(answers)
     assert list(tmp_path.iterdir()) == []
 
 
-@each_project
+@each_end
 def test_a_wheel_of_it_migrates_from_anywhere(
     tmp_path: Path, installed: Install, answers: Answers
 ) -> None:
@@ -212,7 +221,7 @@ def test_a_wheel_of_it_migrates_from_anywhere(
     ]
 
 
-@each_project
+@each_end
 def test_it_runs_and_tests_itself_with_system_tools_only(
     tmp_path: Path, answers: Answers
 ) -> None:
@@ -225,11 +234,53 @@ def test_it_runs_and_tests_itself_with_system_tools_only(
         env=env,
     )
     project = folder / "async_app"
-    first = run("make", "run", cwd=project, env=env)
-    second = run("make", "run", cwd=project, env=env)
+    # With an API, `make run` serves until it is told to end.
+    target = "tour" if answers.get("api") else "run"
+    first = run("make", target, cwd=project, env=env)
+    second = run("make", target, cwd=project, env=env)
     if answers["sample_models"]:
         assert first.stdout.strip() and second.stdout.strip()
     assert " passed" in run("make", "test", cwd=project, env=env).stdout
+
+
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+def test_the_embedded_server_stays_until_its_command_has_ended(
+    install: Install, told: signal.Signals
+) -> None:
+    project = install(PROJECTS["postgresql-bare"])
+    finish = (
+        "import asyncio, os, signal, sys, time\n"
+        "def end(*_):\n"
+        "    time.sleep(1)\n"
+        "    from async_app.database import Database\n"
+        "    from async_app.settings import Settings\n"
+        "    asyncio.run(Database(Settings()).ping())\n"
+        "    os.write(1, b'finished\\n')\n"
+        "    sys.exit(7)\n"
+        "for each in (signal.SIGINT, signal.SIGTERM):\n"
+        "    signal.signal(each, end)\n"
+        # Not print: the signal may come before print has let go of the output.
+        "os.write(1, b'begun\\n')\n"
+        "time.sleep(60)\n"
+    )
+    script = project.project.path / "scripts" / "embedded_postgres.py"
+    with subprocess.Popen(
+        [project.python, script, project.python, "-c", finish],
+        cwd=project.project.path,
+        env=project.env,
+        stdout=subprocess.PIPE,
+        text=True,
+        # Ctrl-C is for all that a terminal has started.
+        start_new_session=True,
+    ) as served:
+        assert served.stdout is not None
+        assert served.stdout.readline() == "begun\n"
+        if told is signal.SIGINT:
+            os.killpg(served.pid, told)
+        else:
+            served.send_signal(told)
+        said, _ = served.communicate(timeout=60)
+    assert (said, served.returncode) == ("finished\n", 7)
 
 
 @pytest.mark.parametrize("database", DATABASES)

@@ -24,7 +24,11 @@ OTHER_ANSWERS: Answers = {
     "license": "Apache-2.0",
     "python_version": "3.12",
     "database": "postgresql",
+    "api": True,
+    "cache": True,
+    "search": True,
     "sample_models": False,
+    "docs_language": "ru",
 }
 
 
@@ -97,6 +101,7 @@ def test_the_command_line_takes_every_answer_by_its_key(tmp_path: Path) -> None:
     assert "Apache-2.0" in pyproject
     assert "asyncpg" in pyproject
     assert "Otherwise" in project.read("README.md")
+    assert "## Лицензия" in project.read("README.md")
     assert "Apache License" in project.read("LICENSE")
     assert "src/otherwise_named/models/user.py" not in project.files()
 
@@ -117,6 +122,7 @@ def test_the_prompts_show_the_labels_and_take_the_answers(tmp_path: Path) -> Non
         assert " ".join(question.split()) in said
     project = BakedProject(tmp_path / "out" / "otherwise_named", OTHER_ANSWERS)
     assert "asyncpg" in project.read("pyproject.toml")
+    assert "## Лицензия" in project.read("README.md")
 
 
 @pytest.mark.parametrize("answer", ["no", "0", "False"])
@@ -128,7 +134,7 @@ def test_a_boolean_takes_the_usual_words_for_no(tmp_path: Path, answer: str) -> 
     )
 
 
-@pytest.mark.parametrize("question", [*CHOICES, "sample_models"])
+@pytest.mark.parametrize("question", [*CHOICES, "api", "cache", "sample_models"])
 def test_an_answer_that_is_no_choice_is_refused(tmp_path: Path, question: str) -> None:
     said = command_line(tmp_path, "--no-input", f"{question}=something", status=1)
     assert "something provided for" in said

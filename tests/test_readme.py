@@ -11,11 +11,10 @@ import pytest
 import test_guide
 from baking import COOKIECUTTER, TEMPLATE, Bake, BakedProject, questions, run
 from baking import environment as environment_of
-from combinations import DATABASES, PROJECTS, Answers
+from combinations import ENDS, PROJECTS, Answers
 from installing import Install, Installed
-from test_guide import BLOCK, Block, Reader, blocks
+from test_guide import BLOCK, Block, Reader, blocks, each_guided, each_written
 
-each_project = pytest.mark.parametrize("answers", PROJECTS.values(), ids=PROJECTS)
 needs_bash = pytest.mark.skipif(sys.platform == "win32", reason="types into bash")
 needs_git = pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
 
@@ -37,6 +36,8 @@ LINK = re.compile(r"\]\((?!https?://)(?P<path>[^)#]*)(?:#(?P<heading>[^)]*))?\)"
 PATH = re.compile(
     r"[\w.*{}<>-]+(/[\w.*{}<>-]+)*(/|\.(ini|json|mako|md|py|toml|txt|ya?ml))"
 )
+# What tools leave in this folder.
+MADE_HERE = (".git", ".venv", ".cache", "build", "__pycache__", "*_cache")
 MADE_LATER = {".cruft.json", "alembic/", "build/", "migrations/", "versions/"}
 
 
@@ -94,14 +95,14 @@ def readme_as_guide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(test_guide, "GUIDE", "README.md")
 
 
-# The README of the project
+# The README of the project, and the examples that go on from it
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("readme_as_guide")
 @needs_bash
-@each_project
-def test_what_the_readme_of_the_project_says_is_what_happens(
+@each_guided
+def test_what_the_readme_and_the_examples_of_the_project_say_is_what_happens(
     tmp_path: Path, baked: Bake, install: Install, answers: Answers
 ) -> None:
     project = install(answers)
@@ -119,18 +120,20 @@ def test_what_the_readme_of_the_project_says_is_what_happens(
         if not block.text.startswith(tuple(f"$ {each}" for each in ELSEWHERE))
     ]
     assert len(read) == 4
-    do(read, project, real)
+    examples = blocks(project.project.read("docs/models.md"))
+    assert len(examples) > 10
+    do([*read, *examples], project, real)
     shutil.rmtree(clone / ".git")
     assert BakedProject(clone, answers).contents() == baked(**answers).contents()
     run("make", "check", cwd=project.project.path, env=project.env)
 
 
-@each_project
+@each_written
 def test_the_readme_of_the_project_is_short(baked: Bake, answers: Answers) -> None:
-    assert baked(**answers).read("README.md").count("\n") < 140
+    assert baked(**answers).read("README.md").count("\n") < 170
 
 
-@each_project
+@each_written
 def test_the_readme_of_the_project_says_where_everything_is(
     baked: Bake, answers: Answers
 ) -> None:
@@ -148,7 +151,7 @@ def test_the_readme_of_the_project_says_where_everything_is(
     ] == []
 
 
-@each_project
+@each_written
 def test_the_documents_of_the_project_point_to_what_is_there(
     baked: Bake, answers: Answers
 ) -> None:
@@ -203,6 +206,13 @@ def test_the_tree_in_the_readme_is_the_one_that_is_rendered(baked: Bake) -> None
     assert sorted(files) == baked().files()
 
 
+def test_the_diagram_in_the_readme_is_the_one_that_is_rendered(baked: Bake) -> None:
+    texts = (README, baked().read("docs/schema.md"))
+    shown, drawn = (re.findall(r"(?ms)^```mermaid$.*?^```$", text) for text in texts)
+    assert len(drawn) == 1
+    assert shown == drawn
+
+
 def test_the_readme_says_what_postgresql_adds(baked: Bake) -> None:
     added = set(baked(database="postgresql").files()) - set(baked().files())
     (sentence,) = re.findall(r"With PostgreSQL there (?:is|are) also (.*?)\. ", README)
@@ -236,8 +246,7 @@ def test_a_project_takes_what_is_new_in_the_template(
     }[begin]
     env = environment_of(tmp_path / "home")
     template, project = tmp_path / "template", tmp_path / "async_app"
-    made_here = (".git", ".venv", ".cache", "build", "__pycache__", "*_cache")
-    shutil.copytree(TEMPLATE, template, ignore=shutil.ignore_patterns(*made_here))
+    shutil.copytree(TEMPLATE, template, ignore=shutil.ignore_patterns(*MADE_HERE))
     commit(template, env)
 
     def cruft(*arguments: str, cwd: Path, stdin: str = "") -> str:
@@ -292,7 +301,7 @@ def test_a_document_points_to_what_is_there(baked: Bake, path: Path) -> None:
     assert broken_links(path) == []
     compile_python(path)
     makefiles = [TEMPLATE / "Makefile"]
-    makefiles += [baked(database=each).path / "Makefile" for each in DATABASES]
+    makefiles += [baked(**each).path / "Makefile" for each in ENDS.values()]
     targets = {
         target
         for makefile in makefiles
@@ -303,7 +312,7 @@ def test_a_document_points_to_what_is_there(baked: Bake, path: Path) -> None:
 
 @each_document
 def test_a_document_names_files_that_are_there(baked: Bake, path: Path) -> None:
-    projects = [baked(database=each).path for each in DATABASES]
+    projects = [baked(**each).path for each in ENDS.values()]
     named = CODE.findall(FENCED.sub("", path.read_text(encoding="utf-8")))
     assert [
         name
@@ -335,12 +344,12 @@ def test_the_map_names_files_of_the_right_house(baked: Bake, house: str) -> None
     assert named
     roots = [TEMPLATE]
     if house == "The project":
-        roots = [baked(database=each).path for each in DATABASES]
+        roots = [baked(**each).path for each in ENDS.values()]
     assert [
         path
         for row in named
         for path in CODE.findall(row)
-        if path != "make trees" and not any(any(root.glob(path)) for root in roots)
+        if path != "make tree" and not any(any(root.glob(path)) for root in roots)
     ] == []
 
 

@@ -12,6 +12,7 @@ from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.script import Script
 from alembic.util import CommandError
+from alembic_postgresql_enum.operations import sync_enum_values
 from alembic_postgresql_enum.operations.add_enum_values import AddEnumValuesOp
 from sqlalchemy import Column, Connection, event, func, select, text
 from sqlalchemy.exc import DBAPIError
@@ -52,15 +53,19 @@ def prepare(connection: Connection, settings: Settings) -> Iterator[None]:
     """
     # Whoever waits for a lock makes others wait; and a statement whose client was
     # killed would go on. The latter is not possible on Windows.
-    limits = text(
-        "SELECT set_config('lock_timeout', :wait, true),"
+    wait = f"{settings.database_lock_timeout * 1000:.0f}ms"
+    limits = (
+        # One COMMIT at the end waits for the disk, and so for all before it.
+        "SELECT set_config('synchronous_commit', 'off', true),"
+        f" set_config('lock_timeout', '{wait}', true),"
         " CASE WHEN version() !~ 'mingw|Visual C' THEN"
         " set_config('client_connection_check_interval', '2s', true) END"
-    ).bindparams(wait=f"{settings.database_lock_timeout * 1000:.0f}")
+    )
 
     def limit(connection: Connection) -> None:
         if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-            connection.execute(limits)
+            # Not through SQLAlchemy: this runs in each of many small transactions.
+            connection.connection.cursor().execute(limits)
 
     name = func.hashtext(f"{__package__}.lock")
     deadline = time.monotonic() + LOCK_WAIT
@@ -76,10 +81,24 @@ def prepare(connection: Connection, settings: Settings) -> Iterator[None]:
             sleep(guardian, 0.2)
         guardian.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         event.listen(connection, "begin", limit)
+        event.listen(connection, "before_cursor_execute", _bind_versions, retval=True)
         try:
             yield
         finally:
             event.remove(connection, "begin", limit)
+            event.remove(connection, "before_cursor_execute", _bind_versions)
+        guardian.execute(select(func.txid_current()))
+        guardian.commit()
+
+
+def _bind_versions(
+    _connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any
+) -> tuple[str, Any]:
+    """Take the ids out of Alembic's statement, or each would be prepared anew."""
+    if statement.startswith("UPDATE alembic_version "):
+        ids = re.findall(r"'(\w+)'", statement)
+        return re.sub(r"'\w+'", "{}", statement).format("$1", "$2"), tuple(ids)
+    return statement, parameters
 
 
 def back_up(_connection: Connection, _settings: Settings) -> None:
@@ -119,6 +138,16 @@ def render_added_values(_context: AutogenContext, change: Any) -> list[str]:
             lines.append(f"op.execute({statement.replace(':', chr(92) + ':')!r})")
         place = f"AFTER {_literal(value)}"
     return lines
+
+
+def _create_type(connection: Connection, name: str, values: Sequence[str]) -> None:
+    """Do what the library's function does, which quotes no value."""
+    # A colon would begin a parameter.
+    listed = ", ".join(map(_literal, values)).replace(":", "\\:")
+    connection.execute(text(f"CREATE TYPE {name} AS ENUM ({listed})"))
+
+
+sync_enum_values.__dict__["create_type"] = _create_type
 
 
 def _literal(value: str) -> str:

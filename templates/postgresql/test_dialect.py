@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 
+from {{cookiecutter.project_slug}} import failures
 from {{cookiecutter.project_slug}}.database import Database
 from {{cookiecutter.project_slug}}.settings import (
     Settings,
@@ -37,6 +38,22 @@ def test_a_password_may_hold_any_characters(database: Database) -> None:
     whole = Settings(_env_file=None, database_url=encoded)
     assert parts.address == whole.address
     assert parts.address.password == PASSWORD
+
+
+@pytest.mark.parametrize("password", ["password", "postgres"])
+def test_production_takes_no_password_of_an_example(password: str) -> None:
+    address = f"postgresql://me:{password}@host/db"
+    for given in ({"database_url": address}, {"postgres_password": password}):
+        assert Settings(_env_file=None, **given).address.password == password
+        with pytest.raises(SettingsError, match="APP_ENV: production needs"):
+            Settings(_env_file=None, app_env="production", **given)
+    own = {"app_env": "production", "postgres_password": PASSWORD}
+    assert Settings(_env_file=None, **own).address.password == PASSWORD
+
+
+def test_a_server_that_is_not_named_is_not_looked_for() -> None:
+    assert failures.not_yet(Settings(_env_file=None))
+    assert not failures.not_yet(Settings(_env_file=None, postgres_host="127.0.0.1"))
 
 
 def test_no_secret_is_shown() -> None:

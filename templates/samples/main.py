@@ -4,10 +4,10 @@ import asyncio
 import sys
 
 from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload, selectinload
 
+from . import dialect, failures, parts
 from .database import Database
 from .models import Post, PostStatus, Profile, Tag, User
 from .repository import Repository
@@ -98,12 +98,19 @@ async def tour(database: Database) -> None:
 
 async def main() -> None:
     """Take the tour on the database of the settings."""
-    async with Database(Settings()) as database:
-        await tour(database)
+    try:
+        async with Database(Settings()) as database:
+            await tour(database)
+            for part in parts.load("tour"):
+                await part.tour(database)
+    finally:
+        failures.settle()
 
 
 if __name__ == "__main__":
     try:
         asyncio.run(main())
-    except (SettingsError, DBAPIError, OSError) as error:
+    except SettingsError as error:
         sys.exit(f"{error}")
+    except dialect.ERRORS as error:
+        sys.exit(failures.explain(error))

@@ -3,29 +3,18 @@
 import enum
 import re
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import aiosqlite
+import sqlalchemy as sa
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings
-from sqlalchemy import (
-    URL,
-    CheckConstraint,
-    Enum,
-    Index,
-    Integer,
-    MetaData,
-    PrimaryKeyConstraint,
-    Table,
-    UniqueConstraint,
-    event,
-    make_url,
-    text,
-)
+from sqlalchemy import event
 from sqlalchemy.dialects.sqlite import insert as insert
-from sqlalchemy.exc import ArgumentError, IntegrityError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 NAME = "sqlite"
@@ -33,10 +22,10 @@ NAME = "sqlite"
 WRITERS = 1
 """How many may write at a time: those who wait in this process cost nothing."""
 
-ID = (Integer(),)
+ID = (sa.Integer(),)
 """What an `id` column is made of: only INTEGER becomes SQLite's own row id."""
 
-ENUM = Enum(
+ENUM = sa.Enum(
     enum.Enum,
     native_enum=False,
     length=64,
@@ -45,8 +34,15 @@ ENUM = Enum(
 )
 """How a Python enum is stored: VARCHAR, with a named CHECK from `finish_table`."""
 
-NOW = text("(strftime('%Y-%m-%d %H:%M:%f000', 'now'))")
+NOW = sa.text("(strftime('%Y-%m-%d %H:%M:%f000', 'now'))")
 """The database's clock, in milliseconds: CURRENT_TIMESTAMP has only seconds."""
+
+
+ERRORS = (DBAPIError, OSError)
+"""What the database may raise, and the way to it."""
+
+AHEAD = 100
+"""How many rows come along with a statement."""
 
 
 class DialectSettings(BaseSettings):
@@ -57,8 +53,8 @@ class DialectSettings(BaseSettings):
 
     database_url: str = "sqlite:///data/app.db"
     database_echo: bool = False
-    database_pool_size: int = Field(default=5, ge=1)
-    database_max_overflow: int = Field(default=10, ge=0)
+    database_pool_size: int = Field(default=10, ge=1)
+    database_max_overflow: int = Field(default=0, ge=0)
     database_pool_timeout: float = Field(default=30, ge=0)
     database_slow_query_ms: float = Field(default=500, ge=0)
     database_busy_timeout: float = Field(default=30, ge=0)
@@ -68,7 +64,7 @@ class DialectSettings(BaseSettings):
     @classmethod
     def _names_a_file(cls, value: str) -> str:
         try:
-            address = make_url(value)
+            address = sa.make_url(value)
         except ArgumentError:
             address = None
         if address is None or address.get_backend_name() != NAME:
@@ -78,9 +74,9 @@ class DialectSettings(BaseSettings):
         return value
 
     @property
-    def address(self) -> URL:
+    def address(self) -> sa.URL:
         """The address that the driver takes."""
-        given = make_url(self.database_url)
+        given = sa.make_url(self.database_url)
         path = self.root / str(given.database)
         return given.set(drivername="sqlite+aiosqlite", database=str(path))
 
@@ -112,6 +108,8 @@ def create_engine(
         max_overflow=settings.database_max_overflow,
         pool_timeout=settings.database_pool_timeout,
         pool_reset_on_return=None if read_only else "rollback",
+        # A cursor is made outside the driver's thread, and works inside it.
+        connect_args={"check_same_thread": False},
     )
     pragmas = (
         f"busy_timeout = {int(settings.database_busy_timeout * 1000)}",
@@ -126,12 +124,17 @@ def create_engine(
     def configure(connection: Any, _record: Any) -> None:
         # Turns off the driver's own transactions, which begin too late.
         connection.isolation_level = None
+        driver = connection.driver_connection
+        vars(driver)["cursor"] = lambda: _Cursor(driver, driver._conn.cursor())
         cursor = connection.cursor()
         for pragma in pragmas:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
-    if not read_only:
+    if read_only:
+        # There is none to roll back, and each would wait for the driver's thread.
+        vars(engine.dialect).update(do_rollback=lambda connection: None)
+    else:
 
         @event.listens_for(engine.sync_engine, "begin")
         def begin(connection: Any) -> None:
@@ -146,6 +149,55 @@ def create_engine(
     return engine
 
 
+class _Cursor(aiosqlite.Cursor):
+    """A cursor that mostly waits once for the driver's thread, and not four times.
+
+    SQLAlchemy makes a cursor, executes, reads all and closes: each would wait.
+    """
+
+    _execute: Any
+    _ahead: Sequence[Any] = ()
+    _has_more = False
+
+    def __await__(self) -> Generator[None, None, Self]:
+        """Be there at once: SQLAlchemy 2.0 awaits a cursor, 2.1 enters it."""
+        yield from ()
+        return self
+
+    async def execute(self, sql: str, parameters: Any = None) -> Self:
+        """Execute a statement and read its first rows."""
+
+        def execute() -> list[Any]:
+            self._cursor.execute(sql, parameters or ())
+            return self._cursor.fetchmany(AHEAD)
+
+        self._has_more = True
+        self._ahead = await self._execute(execute)
+        self._has_more = len(self._ahead) == AHEAD
+        return self
+
+    async def fetchone(self) -> Any:
+        """Return the next row, or None."""
+        return next(iter(await self.fetchmany(1)), None)
+
+    async def fetchmany(self, size: int | None = None) -> list[Any]:
+        """Return the next rows."""
+        size = size or self.arraysize
+        rows, self._ahead = [*self._ahead[:size]], self._ahead[size:]
+        if self._has_more and len(rows) < size:
+            rows += await super().fetchmany(size - len(rows))
+        return rows
+
+    async def fetchall(self) -> list[Any]:
+        """Return all rows that remain."""
+        return await self.fetchmany(2**31 - 1)
+
+    async def close(self) -> None:
+        """Let go of the statement; one that has no more rows holds nothing."""
+        if self._has_more:
+            await super().close()
+
+
 def create_read_engine(settings: DialectSettings, _engine: AsyncEngine) -> AsyncEngine:
     """Create the engine of readers, who in WAL mode never wait for a writer."""
     return create_engine(settings, read_only=True)
@@ -156,16 +208,13 @@ def create_migration_engine(settings: DialectSettings) -> AsyncEngine:
     return create_engine(settings, foreign_keys=False)
 
 
-def finish_table(table: Table) -> None:
+def finish_table(table: sa.Table) -> None:
     """Give every enum column of a table its CHECK, named after the column."""
     for column in table.columns:
-        if isinstance(column.type, Enum):
-            values = ", ".join(
-                "'" + value.replace("'", "''") + "'" for value in column.type.enums
-            )
-            table.append_constraint(
-                CheckConstraint(f"{column.name} IN ({values})", name=column.name)
-            )
+        if isinstance(column.type, sa.Enum):
+            quoted = ["'" + v.replace("'", "''") + "'" for v in column.type.enums]
+            check = f"{column.name} IN ({', '.join(quoted)})"
+            table.append_constraint(sa.CheckConstraint(check, name=column.name))
 
 
 def is_retryable(error: BaseException) -> bool:
@@ -174,7 +223,7 @@ def is_retryable(error: BaseException) -> bool:
     return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def constraint_name(error: IntegrityError, metadata: MetaData) -> str | None:
+def constraint_name(error: IntegrityError, metadata: sa.MetaData) -> str | None:
     """Return the name of the violated constraint, where the error tells it.
 
     SQLite names a CHECK, and for UNIQUE and PRIMARY KEY only the columns; for a
@@ -188,17 +237,16 @@ def constraint_name(error: IntegrityError, metadata: MetaData) -> str | None:
         table = metadata.tables[failed[0].rpartition(".")[0]]
         unique = (index for index in table.indexes if index.unique)
         for constraint in (*table.constraints, *unique):
-            named = (UniqueConstraint, PrimaryKeyConstraint, Index)
-            if isinstance(constraint, named) and failed == [
-                str(column) for column in constraint.columns
-            ]:
-                return str(constraint.name)
+            named = (sa.UniqueConstraint, sa.PrimaryKeyConstraint, sa.Index)
+            if isinstance(constraint, named):
+                if failed == [str(column) for column in constraint.columns]:
+                    return str(constraint.name)
     return None
 
 
 async def insert_many(
     session: AsyncSession,
-    table: Table,
+    table: sa.Table,
     names: Sequence[str],
     rows: Iterable[Sequence[Any]],
 ) -> int:

@@ -111,15 +111,19 @@ def guard(connection: Connection, revision: Script | None) -> Iterator[None]:
     """
     before: dict[str, str] = {}
     dropped: set[str] = set()
+    broken: set[str] | None = None
+    harmless = re.compile(r"\s*(CREATE (TABLE|(UNIQUE )?INDEX)|SELECT|PRAGMA)\b", re.I)
     drop = re.compile(r'\s*DROP (?:INDEX|TRIGGER|VIEW) (?:IF EXISTS )?"?(\w+)', re.I)
 
     def see(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        nonlocal broken
+        if broken is None and not harmless.match(statement):
+            broken = _broken_references(connection)
         if not before and re.search(r'CREATE TABLE "?_alembic_tmp_', statement):
             before.update(_inventory(connection)[0])
         if found := drop.match(statement):
             dropped.add(found[1])
 
-    broken = _broken_references(connection)
     event.listen(connection, "before_cursor_execute", see)
     name = Path(revision.path).name if revision else "stamp"
     try:
@@ -146,7 +150,7 @@ def guard(connection: Connection, revision: Script | None) -> Iterator[None]:
                 f"{name}: making a table anew would lose {', '.join(lost)};"
                 " make it again in the revision, or if it is to go, drop it there first"
             )
-    if new := _broken_references(connection) - broken:
+    if broken is not None and (new := _broken_references(connection) - broken):
         raise CommandError(f"{name}: rows would refer to missing rows: {min(new)}")
 
 

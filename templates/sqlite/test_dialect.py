@@ -2,11 +2,15 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from sqlalchemy import text
 
+from {{cookiecutter.project_slug}} import failures
 from {{cookiecutter.project_slug}}.database import Database
+from {{cookiecutter.project_slug}}.dialect import AHEAD
 from {{cookiecutter.project_slug}}.settings import (
     Settings,
     SettingsError,
@@ -35,6 +39,16 @@ async def test_the_folder_of_the_file_is_made(tmp_path: Path) -> None:
     assert path.exists()
 
 
+def test_to_look_for_the_file_does_not_make_it(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "app.db"
+    settings = Settings(_env_file=None, database_url=f"sqlite:///{path}")
+    assert failures.not_yet(settings) == f"{path} is not there yet: make migrate"
+    assert not path.parent.exists()
+    path.parent.mkdir()
+    path.touch()
+    assert failures.not_yet(settings) is None
+
+
 async def test_connections_are_set_up_alike(database: Database) -> None:
     expected = {"foreign_keys": 1, "journal_mode": "wal", "synchronous": 1}
     for engine, query_only in ((database.engine, 0), (database.read_engine, 1)):
@@ -42,6 +56,28 @@ async def test_connections_are_set_up_alike(database: Database) -> None:
             for name, value in {**expected, "query_only": query_only}.items():
                 found = await connection.scalar(text(f"PRAGMA {name}"))
                 assert found == value, name
+
+
+@pytest.mark.parametrize("length", [AHEAD - 1, AHEAD, AHEAD + 1])
+async def test_rows_come_along_with_their_statement(
+    database: Database, length: int
+) -> None:
+    many = (
+        "WITH RECURSIVE t (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT n"
+        f" FROM t LIMIT {length}"
+    )
+    async with database.read_engine.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        asked = driver._tx
+        driver._tx = Mock(wraps=asked)
+        rows = (await connection.execute(text(many))).scalars().all()
+        # What is left is one more question, and then there is something to close.
+        assert driver._tx.put_nowait.call_count == (1 if length < AHEAD else 3)
+        driver._tx = asked
+        streamed = await connection.stream_scalars(text(many))
+        slices = [await streamed.fetchmany(30), await streamed.fetchmany(30)]
+        rest = [n async for n in streamed]
+    assert rows == [*slices[0], *slices[1], *rest] == [*range(1, length + 1)]
 
 
 async def test_writers_wait_for_each_other_and_lose_nothing(

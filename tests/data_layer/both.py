@@ -13,9 +13,10 @@ import psutil
 import pytest
 from async_app.database import ATTEMPTS, Database
 from async_app.repository import Repository
-from sqlalchemy import select
+from sqlalchemy import event, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.pool import Pool
 from thing import Colour, Thing
 
 pytestmark = pytest.mark.usefixtures("things")
@@ -31,6 +32,25 @@ async def add(database: Database, name: str = "stone") -> None:
 async def stored(database: Database) -> int:
     async with database.reader() as session:
         return await Repository[Thing](session).count()
+
+
+async def test_no_connection_is_opened_only_to_be_closed_again(
+    database: Database,
+) -> None:
+    opened: list[Any] = []
+
+    def remember(connection: Any, _record: Any) -> None:
+        opened.append(connection)
+
+    event.listen(Pool, "connect", remember)
+
+    async def read_often() -> None:
+        for _ in range(20):
+            await stored(database)
+
+    await asyncio.gather(*(read_often() for _ in range(64)))
+    event.remove(Pool, "connect", remember)
+    assert 1 < len(opened) <= database.settings.database_pool_size
 
 
 async def test_work_that_collides_is_repeated_until_nothing_is_lost(

@@ -2,8 +2,9 @@
 
     python scripts/embedded_postgres.py alembic upgrade head
 
-Without a command the server runs until Ctrl-C. It is for development and tests: it
-listens on this machine only, and ends with the process that started it.
+Without a command the server runs until Ctrl-C. With `--running` before it, a command
+gets the server if that runs already. It is for development and tests: it listens on
+this machine only, and ends with the process that started it.
 """
 
 import os
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -146,6 +147,15 @@ def _answers(port: int) -> bool:
     return subprocess.run(command).returncode == 0
 
 
+def _follow(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run a command until it has ended by itself, also when both are told to end."""
+    # The terminal sends Ctrl-C to the command, too, which may have work to finish.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    with subprocess.Popen(command, env=environment) as process:
+        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        return process.wait()
+
+
 def main(command: Sequence[str]) -> int:
     """Run a command with the database of the settings, or else with an embedded one."""
     # Not at the top: the process that serves would import all of it for nothing.
@@ -155,20 +165,25 @@ def main(command: Sequence[str]) -> int:
         project_root,
     )
 
+    folder = project_root() / "data" / "postgres"
+    only_running = command[:1] == ["--running"]
+    if only_running:
+        command = command[1:]
+        if not (folder / "server").exists() or not _answers(_port(folder)):
+            return _follow(command, os.environ)
     try:
         settings = Settings()
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 1
     if command and settings.model_fields_set & {"database_url", "postgres_host"}:
-        return subprocess.run(command).returncode
-    folder = project_root() / "data" / "postgres"
+        return _follow(command, os.environ)
     try:
         with run(folder) as address:
-            print(f"embedded PostgreSQL; its data is in {folder}", file=sys.stderr)
+            if not only_running:
+                print(f"embedded PostgreSQL; its data is in {folder}", file=sys.stderr)
             if command:
-                environment = os.environ | {"DATABASE_URL": address}
-                return subprocess.run(command, env=environment).returncode
+                return _follow(command, os.environ | {"DATABASE_URL": address})
             print(f"DATABASE_URL={address}\nCtrl-C ends it.")
             threading.Event().wait()
     except RuntimeError as error:

@@ -51,12 +51,18 @@ def _tables(connection: Connection) -> list[Table]:
 
 
 def _row(connection: Connection, table: Table, position: int) -> dict[str, Any]:
+    checks = inspect(connection).get_check_constraints(table.name)
     choices = {
         column: found
-        for check in inspect(connection).get_check_constraints(table.name)
+        for check in checks
         if (found := re.findall(r"'((?:[^']|'')+)'", check["sqltext"]))
         for column in table.columns.keys()
         if re.search(rf"\b{column}\b", check["sqltext"])
+    }
+    lengths = {
+        length[1]: int(length[2])
+        for check in checks
+        if (length := re.search(r"length\((\w+)\) = (\d+)", check["sqltext"]))
     }
     row: dict[str, Any] = {}
     for column in table.columns:
@@ -70,6 +76,9 @@ def _row(connection: Connection, table: Table, position: int) -> dict[str, Any]:
             row[column.name] = choices[column.name][0].replace("''", "'")
         else:
             row[column.name] = _value(column)
+        if column.name in lengths:
+            value = row[column.name]
+            row[column.name] = value.ljust(lengths[column.name], value[:1])
     return row
 
 
@@ -78,6 +87,9 @@ def _value(column: Column[Any]) -> Any:
     kind = getattr(column.type, "enums", None)
     if kind:
         return kind[0]
+    # A type of another library may say how many numbers it holds.
+    if size := getattr(column.type, "dim", None):
+        return [float(number)] * size
     try:
         python: type[Any] = column.type.python_type
     except NotImplementedError:

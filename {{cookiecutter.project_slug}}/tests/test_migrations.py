@@ -53,9 +53,10 @@ def do(empty: Database) -> Do:
 def schema(connection: Connection) -> dict[str, Any]:
     """Return all that can be seen of the tables, in a form that can be compared."""
     inspector: Any = inspect(connection)
+    parts = ("columns", "indexes", "foreign_keys", "unique_constraints")
     seen: dict[str, Any] = {
         f"{part} of {table}": sorted(map(repr, items if items else []))
-        for part in ("columns", "indexes", "foreign_keys", "unique_constraints")
+        for part in (*parts, "check_constraints")
         for (_, table), items in getattr(inspector, f"get_multi_{part}")().items()
         if table != "alembic_version"
     }

@@ -21,7 +21,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_settings_need_no_file(root: Path) -> None:
     settings = Settings()
     assert settings.app_env == "development"
-    assert settings.database_pool_size == 5
+    assert settings.database_pool_size == 10
 
 
 def test_the_environment_wins_over_both_files(
@@ -40,7 +40,7 @@ def test_another_environment_reads_another_file(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (root / ".env.production").write_text("DATABASE_POOL_SIZE=20\n")
-    assert Settings().database_pool_size == 5
+    assert Settings().database_pool_size == 10
     monkeypatch.setenv("APP_ENV", "production")
     assert Settings().database_pool_size == 20
 
@@ -73,6 +73,6 @@ def test_an_argument_that_names_no_setting_is_refused(root: Path) -> None:
 
 
 def test_each_setting_stands_in_the_example() -> None:
-    example = (module.project_root() / ".env.example").read_text()
+    example = (module.project_root() / ".env.example").read_text(encoding="utf-8")
     for name in Settings.model_fields.keys() - {"root"}:
         assert f"# {name.upper()}=" in example

@@ -30,9 +30,8 @@ LONGEST_PAUSE = 1.0
 
 _READS = re.compile(r"[\s(]*(select|with|values|table|show|explain|pragma)\b", re.I)
 _WRITES = re.compile(
-    r"\b(insert\s+into|update\s+\S+\s+set|delete\s+from|merge\s+into"
-    r"|for\s+(no\s+key\s+)?update)\b",
-    re.I,
+    r"(?i)\b(insert\s+into|update\s+\S+\s+set|delete\s+from|merge\s+into"
+    r"|for\s+(no\s+key\s+)?update)\b"
 )
 
 

@@ -8,20 +8,7 @@ from itertools import chain, islice, repeat, starmap
 from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Dialect,
-    Select,
-    delete,
-    exists,
-    func,
-    inspect,
-    literal,
-    select,
-    tuple_,
-    update,
-)
+import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, Mapper
@@ -116,9 +103,7 @@ class Repository(Generic[Model]):
             NotFound: There is none.
             NotUnique: There are several.
         """
-        rows = await self._rows(self._select(filters, options).limit(2))
-        if not rows:
-            raise NotFound(f"no {self.model.__name__} matches {list(filters)}")
+        rows = await self._some(self._select(filters, options).limit(2), filters)
         if len(rows) > 1:
             raise NotUnique(f"several {self.model.__name__} rows match {list(filters)}")
         return rows[0]
@@ -131,10 +116,7 @@ class Repository(Generic[Model]):
         """
         newest_first = [column.desc() for column in self._mapper.primary_key]
         query = self._select(filters, options).order_by(*newest_first)
-        rows = await self._rows(query.limit(1))
-        if not rows:
-            raise NotFound(f"no {self.model.__name__} matches {list(filters)}")
-        return rows[0]
+        return (await self._some(query.limit(1), filters))[0]
 
     async def get_all(self, *options: ORMOption, **filters: Any) -> Sequence[Model]:
         """Return all rows that match, in the order of their primary key."""
@@ -143,12 +125,14 @@ class Repository(Generic[Model]):
 
     async def count(self, **filters: Any) -> int:
         """Return how many rows match."""
-        query = select(func.count()).select_from(self.model)
+        query = sa.select(sa.func.count()).select_from(self.model)
         return await self.session.scalar(query.where(*self._where(filters))) or 0
 
     async def exists(self, **filters: Any) -> bool:
         """Return whether a row matches."""
-        query = select(exists().where(*self._where(filters)).select_from(self.model))
+        query = sa.select(
+            sa.exists().where(*self._where(filters)).select_from(self.model)
+        )
         return bool(await self.session.scalar(query))
 
     async def page(
@@ -187,10 +171,8 @@ class Repository(Generic[Model]):
         falling = descending != backwards
         query = self._select(filters, options)
         if (bound := before if backwards else after) is not None:
-            limit = tuple_(
-                *(literal(v, k.type) for v, k in zip(bound, keys, strict=True))
-            )
-            position = tuple_(*keys)
+            values = [sa.literal(v, k.type) for v, k in zip(bound, keys, strict=True)]
+            position, limit = sa.tuple_(*keys), sa.tuple_(*values)
             query = query.where(position < limit if falling else position > limit)
         query = query.order_by(*(key.desc() if falling else key.asc() for key in keys))
         rows = list(await self._rows(query.limit(size + 1)))
@@ -198,11 +180,10 @@ class Repository(Generic[Model]):
         rows = rows[:size]
         if backwards:
             rows.reverse()
-        has_next = more or backwards
         has_previous = more if backwards else after is not None
         return Page(
             items=rows,
-            next=self._cursor(rows[-1], keys) if rows and has_next else None,
+            next=self._cursor(rows[-1], keys) if rows and (more or backwards) else None,
             previous=self._cursor(rows[0], keys) if rows and has_previous else None,
         )
 
@@ -229,7 +210,7 @@ class Repository(Generic[Model]):
         self._refuse_unknown(data, self._mapper.columns.keys())
         if not data:
             return await self.get(id)
-        statement = update(self.model).where(*self._has_id(id)).values(data)
+        statement = sa.update(self.model).where(*self._has_id(id)).values(data)
         rows = await self._write(statement)
         if not rows:
             raise NotFound(f"{self.model.__name__} {id!r} does not exist")
@@ -242,7 +223,7 @@ class Repository(Generic[Model]):
             Conflict: Another row refers to it and forbids that.
             NotFound: There is no such row.
         """
-        statement = delete(self.model).where(*self._has_id(id))
+        statement = sa.delete(self.model).where(*self._has_id(id))
         with self._naming_conflicts():
             result: Any = await self.session.execute(statement)
         if not result.rowcount:
@@ -292,29 +273,30 @@ class Repository(Generic[Model]):
         columns = self._mapper.columns
         self._refuse_unknown([*on, *data], columns.keys())
         statement = dialect.insert(self.model).values(data)
-        changes = {
-            columns[name].name: statement.excluded[columns[name].name]
-            for name in data
-            if name not in on
-        }
+        # Setting a key to itself makes RETURNING return the row.
+        changed = [name for name in data if name not in on] or on[:1]
+        names = [columns[name].name for name in changed]
+        changes = {name: statement.excluded[name] for name in names}
         for column in columns:
             if column.onupdate is not None and column.key not in data:
                 onupdate: Any = column.onupdate
                 changes[column.name] = onupdate.arg
         statement = statement.on_conflict_do_update(
-            index_elements=[columns[name] for name in on],
-            # Setting a key to itself makes RETURNING return the row.
-            set_=changes
-            or {columns[on[0]].name: statement.excluded[columns[on[0]].name]},
+            index_elements=[columns[name] for name in on], set_=changes
         )
         return (await self._write(statement))[0]
 
     @property
     def _mapper(self) -> Mapper[Model]:
-        return inspect(self.model)
+        return sa.inspect(self.model)
 
     async def _rows(self, query: Any) -> Sequence[Model]:
         return (await self.session.scalars(query)).all()
+
+    async def _some(self, query: Any, filters: Iterable[str]) -> Sequence[Model]:
+        if rows := await self._rows(query):
+            return rows
+        raise NotFound(f"no {self.model.__name__} matches {list(filters)}")
 
     async def _write(self, statement: Any) -> Sequence[Model]:
         query = statement.returning(self.model)
@@ -323,28 +305,24 @@ class Repository(Generic[Model]):
 
     def _select(
         self, filters: Mapping[str, Any], options: Sequence[ORMOption]
-    ) -> Select[Any]:
-        return select(self.model).where(*self._where(filters)).options(*options)
+    ) -> sa.Select[Any]:
+        return sa.select(self.model).where(*self._where(filters)).options(*options)
 
-    def _where(self, filters: Mapping[str, Any]) -> list[ColumnElement[bool]]:
+    def _where(self, filters: Mapping[str, Any]) -> list[sa.ColumnElement[bool]]:
         self._refuse_unknown(filters, self._mapper.columns.keys())
-        return [
-            (
-                column.in_(value)
-                if isinstance(value, (list, tuple, set))
-                else column == value
-            )
-            for column, value in (
-                (getattr(self.model, name), value) for name, value in filters.items()
-            )
-        ]
+        where = []
+        for name, value in filters.items():
+            column = getattr(self.model, name)
+            several = isinstance(value, (list, tuple, set))
+            where.append(column.in_(value) if several else column == value)
+        return where
 
-    def _has_id(self, id: Any) -> list[ColumnElement[bool]]:
+    def _has_id(self, id: Any) -> list[sa.ColumnElement[bool]]:
         values = id if isinstance(id, tuple) else (id,)
         keys = self._mapper.primary_key
         return [key == value for key, value in zip(keys, values, strict=True)]
 
-    def _cursor(self, row: Model, keys: Iterable[Column[Any]]) -> tuple[Any, ...]:
+    def _cursor(self, row: Model, keys: Iterable[sa.Column[Any]]) -> tuple[Any, ...]:
         names = (self._mapper.get_property_by_column(key).key for key in keys)
         return tuple(getattr(row, name) for name in names)
 
@@ -363,10 +341,8 @@ class Repository(Generic[Model]):
             yield
         except IntegrityError as error:
             name = dialect.constraint_name(error, self.model.metadata)
-            broken = name or "a constraint"
-            raise Conflict(
-                f"{self.model.__name__}: {broken} is broken", name
-            ) from error
+            message = f"{self.model.__name__}: {name or 'a constraint'} is broken"
+            raise Conflict(message, name) from error
 
 
 @cache
@@ -375,13 +351,15 @@ def _bind(cls: Any, model: type[Any]) -> type[Any]:
 
 
 def _converter(
-    column: Column[Any], engine_dialect: Dialect
+    column: sa.Column[Any], engine_dialect: sa.Dialect
 ) -> Callable[[Any], Any] | None:
     """Return what turns a value of the column into what the driver takes, if needed."""
     return column.type.dialect_impl(engine_dialect).bind_processor(engine_dialect)
 
 
-def _default(column: Column[Any], engine_dialect: Dialect) -> Callable[[], Any] | None:
+def _default(
+    column: sa.Column[Any], engine_dialect: sa.Dialect
+) -> Callable[[], Any] | None:
     """Return what makes the column's Python default, if it has one.
 
     Raises:
@@ -392,12 +370,8 @@ def _default(column: Column[Any], engine_dialect: Dialect) -> Callable[[], Any] 
         return None
     if not (default.is_scalar or default.is_callable):
         raise ValueError(f"{column} has a default in SQL: give each row its value")
-    convert = _converter(column, engine_dialect) or _unchanged
+    convert = _converter(column, engine_dialect) or (lambda value: value)
     return lambda: convert(default.arg(None) if default.is_callable else default.arg)
-
-
-def _unchanged(value: Any) -> Any:
-    return value
 
 
 def _values(

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatch
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,7 +50,7 @@ def _ours(metadata: MetaData) -> Callable[..., bool]:
     """Return what tells our tables from those of extensions and other programs.
 
     A table that is in no model is ours, and so may be dropped, only if a revision of
-    ours names it.
+    ours names it, and none lists it in `ignored_tables`.
     """
 
     @cache
@@ -59,10 +60,16 @@ def _ours(metadata: MetaData) -> Callable[..., bool]:
             Path(each.path).read_text(encoding="utf-8") for each in revisions
         )
 
+    @cache
+    def ignored() -> tuple[str, ...]:
+        revisions = alembic_context.script.walk_revisions()
+        lists = (getattr(each.module, "ignored_tables", ()) for each in revisions)
+        return (*IGNORED_TABLES, *chain(*lists))
+
     def include_name(name: str | None, kind: str, _parents: Mapping[str, Any]) -> bool:
         if kind != "table" or name is None or name in metadata.tables:
             return True
-        if any(fnmatch(name, pattern) for pattern in IGNORED_TABLES):
+        if any(fnmatch(name, pattern) for pattern in ignored()):
             return False
         return re.search(rf"""["']{re.escape(name)}["']""", history()) is not None
 
@@ -148,19 +155,32 @@ def _dangers_in_table(table: ops.ModifyTableOps) -> Iterator[str]:
                 " server_default, so it cannot be added where there are rows (give it"
                 " a server_default, or add it nullable, fill it, and then change it)"
             )
+        elif isinstance(op, ops.AlterColumnOp) and op.modify_nullable is False:
+            yield (
+                f"the column {name}.{op.column_name} becomes NOT NULL, which fails"
+                " where a row has no value (write an empty revision that first fills it"
+                f" with an UPDATE, then op.alter_column({name!r}, {op.column_name!r},"
+                " nullable=False))"
+            )
 
 
 def render_type(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:
     """Write the application's own types as what the database stores.
 
-    A revision that imports the application breaks when the application changes.
+    A revision that imports the application breaks when the application changes. A type
+    of another library comes with its import.
     """
-    ours = not type(item).__module__.startswith("sqlalchemy.")
-    if kind == "type" and isinstance(item, TypeDecorator) and ours:
+    if kind != "type":
+        return False
+    module = type(item).__module__
+    if isinstance(item, TypeDecorator) and not module.startswith("sqlalchemy."):
         assert context.dialect is not None
         return render._repr_type(item.load_dialect_impl(context.dialect), context)
-    if kind == "type" and isinstance(item, Enum) and not item.native_enum:
+    if isinstance(item, Enum) and not item.native_enum:
         return f"sa.String(length={item.length})"
+    if module.partition(".")[0] not in ("sqlalchemy", __name__.partition(".")[0]):
+        context.imports.add(f"from {module} import {type(item).__name__}")
+        return repr(item)
     return False
 
 

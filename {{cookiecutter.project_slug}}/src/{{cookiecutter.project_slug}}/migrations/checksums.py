@@ -43,8 +43,11 @@ def record(*, edits: bool) -> None:
         edits: Whether to accept changes to revisions that are in it; else only new
             ones are added.
     """
-    checksums = computed() if edits else computed() | recorded()
-    lines = (f"{checksum}  {name}\n" for name, checksum in sorted(checksums.items()))
+    before, now = recorded(), computed()
+    # In the order in which they were recorded, so that the last one is the newest.
+    checksums = {**before, **now} if edits else {**before, **now, **before}
+    kept = now if edits else checksums
+    lines = (f"{checksums[name]}  {name}\n" for name in checksums if name in kept)
     FILE.write_text("".join(lines), encoding="utf-8", newline="\n")
 
 

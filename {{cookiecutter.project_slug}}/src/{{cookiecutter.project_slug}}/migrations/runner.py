@@ -17,17 +17,21 @@ from alembic import command, context
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
+from .. import failures
 from ..database import Database
-from ..dialect import NAME, create_migration_engine
+from ..dialect import ERRORS, NAME, create_migration_engine
 from ..models.base import load_models
 from ..settings import Settings, SettingsError
 from . import autogenerate, dialect
 
 logger = logging.getLogger("alembic.runner")
+
+MERGE = 'alembic merge heads -m "merge branches"'
+"""What mends two heads."""
 
 
 async def upgrade(target: Database | AsyncConnection, revision: str = "head") -> None:
@@ -59,6 +63,16 @@ async def check(target: Database | AsyncConnection) -> None:
         CommandError: They differ, or the database is not at the head.
     """
     await _call(target, command.check)
+
+
+async def revisions_of(session: AsyncSession) -> set[str]:
+    """Return the revisions that a database is at: none before the first migration."""
+    table = await session.run_sync(
+        lambda session: inspect(session.connection()).has_table("alembic_version")
+    )
+    if not table:
+        return set()
+    return {*await session.scalars(text("SELECT version_num FROM alembic_version"))}
 
 
 def make_config(options: Namespace | None = None) -> Config:
@@ -146,10 +160,11 @@ async def _connect(settings: Settings) -> AsyncIterator[AsyncConnection]:
     engine = create_migration_engine(settings)
     try:
         connection = await engine.connect()
-    except (DBAPIError, OSError) as error:
-        cause = getattr(error, "orig", None) or error
+    except ERRORS as error:
         where = engine.url.render_as_string(hide_password=True)
-        raise CommandError(f"cannot connect to {where}: {cause}") from error
+        reason = failures.explain(error)
+        failures.settle()
+        raise CommandError(f"cannot connect to {where}: {reason}") from error
     try:
         yield connection
     finally:
@@ -169,12 +184,15 @@ def _run_on(connection: Connection, settings: Settings) -> None:
         raise CommandError(
             f"the migrations are for {NAME}, the connection is to {found}"
         )
-    with dialect.prepare(connection, settings) if _is_writing() else nullcontext():
-        try:
-            _run_and_retry(connection, settings)
-        finally:
-            # Reading begins a transaction, too, which would be left open.
-            connection.rollback()
+    try:
+        with dialect.prepare(connection, settings) if _is_writing() else nullcontext():
+            try:
+                _run_and_retry(connection, settings)
+            finally:
+                # Reading begins a transaction, too, which would be left open.
+                connection.rollback()
+    except CommandError as error:
+        raise _with_mend(error) from error.__cause__
 
 
 def _run_and_retry(connection: Connection, settings: Settings) -> None:
@@ -245,6 +263,17 @@ def _refuse_unknown(heads: Iterable[str], script: ScriptDirectory) -> None:
                 " run the version of the code that has it, or take the database back"
                 " with that version first"
             )
+
+
+def _with_mend(error: CommandError) -> CommandError:
+    """Add the command that mends it to what Alembic says, where that is known."""
+    said = str(error)
+    if said.startswith("Multiple head revisions are present"):
+        heads = " and ".join(context.script.get_heads())
+        return CommandError(f"Multiple head revisions are present, {heads}: {MERGE}")
+    if said.startswith("Target database is not up to date"):
+        return CommandError("Target database is not up to date: alembic upgrade head")
+    return error
 
 
 def _explain(error: DBAPIError) -> str:

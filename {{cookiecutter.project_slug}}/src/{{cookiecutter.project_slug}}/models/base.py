@@ -3,14 +3,12 @@
 import enum
 import re
 from datetime import UTC, datetime
-from importlib import import_module
-from pathlib import Path
 from typing import Any, cast
 
 from sqlalchemy import DateTime, Dialect, MetaData, Table, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 
-from .. import dialect
+from .. import dialect, parts
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -110,9 +108,5 @@ def load_models() -> MetaData:
 
     A model is found in any module of `models/` and in any `models.py`, at any depth.
     """
-    package = Path(__file__).resolve().parents[1]
-    for path in (*package.rglob("models/**/*.py"), *package.rglob("models.py")):
-        parts = path.relative_to(package).with_suffix("").parts
-        names = parts[:-1] if parts[-1] == "__init__" else parts
-        import_module("." + ".".join(names), package=__name__.rsplit(".", 2)[0])
+    parts.load("models")
     return Base.metadata

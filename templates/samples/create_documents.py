@@ -1,0 +1,1 @@
+{% include cookiecutter.database ~ "/create_documents.py" %}

@@ -1,0 +1,1 @@
+"""The cache: values in Redis that cost something to compute."""

@@ -1,0 +1,1 @@
+"""Documents with their vectors, and how those nearest to a question are found."""

@@ -1,0 +1,1 @@
+{% include cookiecutter.database ~ "/search_dialect.py" %}

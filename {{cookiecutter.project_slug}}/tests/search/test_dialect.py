@@ -1,0 +1,1 @@
+{% include cookiecutter.database ~ "/test_search_dialect.py" %}
