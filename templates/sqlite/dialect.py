@@ -1,20 +1,23 @@
 """Everything that this project knows about its database: SQLite."""
 
+import asyncio
 import enum
 import re
 import sqlite3
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
 import aiosqlite
 import sqlalchemy as sa
+from aiosqlite.context import contextmanager
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings
 from sqlalchemy import event
 from sqlalchemy.dialects.sqlite import insert as insert
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 NAME = "sqlite"
@@ -63,13 +66,9 @@ class DialectSettings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _names_a_file(cls, value: str) -> str:
-        try:
-            address = sa.make_url(value)
-        except ArgumentError:
-            address = None
-        if address is None or address.get_backend_name() != NAME:
+        if not re.match(rf"{NAME}(\+\w+)?:///", value):
             raise ValueError("expected sqlite:///relative/path or sqlite:////full/path")
-        if address.database in (None, "", ":memory:"):
+        if sa.make_url(value).database in (None, "", ":memory:"):
             raise ValueError("expected a file: each connection has its own :memory:")
         return value
 
@@ -107,29 +106,21 @@ def create_engine(
         pool_size=settings.database_pool_size if read_only else 1,
         max_overflow=settings.database_max_overflow,
         pool_timeout=settings.database_pool_timeout,
-        pool_reset_on_return=None if read_only else "rollback",
-        # A cursor is made outside the driver's thread, and works inside it.
-        connect_args={"check_same_thread": False},
+        # The driver's own transactions would begin too late.
+        connect_args={"async_creator_fn": _Connection, "isolation_level": None},
     )
     pragmas = (
-        f"busy_timeout = {int(settings.database_busy_timeout * 1000)}",
-        "journal_mode = WAL",
+        f"PRAGMA busy_timeout = {int(settings.database_busy_timeout * 1000)};"
+        "PRAGMA journal_mode = WAL;"
         # In WAL mode this survives a crash of the program: sqlite.org/pragma.html
-        "synchronous = NORMAL",
-        f"foreign_keys = {'ON' if foreign_keys else 'OFF'}",
-        f"query_only = {'ON' if read_only else 'OFF'}",
+        "PRAGMA synchronous = NORMAL;"
+        f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'};"
+        f"PRAGMA query_only = {'ON' if read_only else 'OFF'};"
     )
 
     @event.listens_for(engine.sync_engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
-        # Turns off the driver's own transactions, which begin too late.
-        connection.isolation_level = None
-        driver = connection.driver_connection
-        vars(driver)["cursor"] = lambda: _Cursor(driver, driver._conn.cursor())
-        cursor = connection.cursor()
-        for pragma in pragmas:
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
+        connection.run_async(lambda driver: driver.executescript(pragmas))
 
     if read_only:
         # There is none to roll back, and each would wait for the driver's thread.
@@ -149,20 +140,37 @@ def create_engine(
     return engine
 
 
+class _Connection(aiosqlite.Connection):
+    """A connection with a cursor of our own, and a thread that never outlives it."""
+
+    def __init__(self, path: str, **options: Any) -> None:
+        """Prepare a thread, as `aiosqlite.connect` does."""
+        super().__init__(partial(sqlite3.connect, path, **options), AHEAD)
+        # So that a program can end while a connection is open.
+        self._thread.daemon = True
+
+    async def _connect(self) -> aiosqlite.Connection:
+        try:
+            return await super()._connect()
+        except BaseException:
+            # It would speak to an event loop that may be gone by then.
+            self._thread.join()
+            raise
+
+    @contextmanager
+    async def cursor(self) -> aiosqlite.Cursor:
+        """Make a cursor, outside the thread that it works in."""
+        return _Cursor(self, self._conn.cursor())
+
+
 class _Cursor(aiosqlite.Cursor):
     """A cursor that mostly waits once for the driver's thread, and not four times.
 
     SQLAlchemy makes a cursor, executes, reads all and closes: each would wait.
     """
 
-    _execute: Any
     _ahead: Sequence[Any] = ()
     _has_more = False
-
-    def __await__(self) -> Generator[None, None, Self]:
-        """Be there at once: SQLAlchemy 2.0 awaits a cursor, 2.1 enters it."""
-        yield from ()
-        return self
 
     async def execute(self, sql: str, parameters: Any = None) -> Self:
         """Execute a statement and read its first rows."""
@@ -196,6 +204,14 @@ class _Cursor(aiosqlite.Cursor):
         """Let go of the statement; one that has no more rows holds nothing."""
         if self._has_more:
             await super().close()
+
+    async def _execute(self, *work: Any) -> Any:
+        try:
+            return await super()._execute(*work)  # type: ignore[no-untyped-call]
+        except asyncio.CancelledError:
+            # Otherwise a timeout would wait for the statement that it is to end.
+            self._cursor.connection.interrupt()
+            raise
 
 
 def create_read_engine(settings: DialectSettings, _engine: AsyncEngine) -> AsyncEngine:

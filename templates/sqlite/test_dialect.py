@@ -1,12 +1,16 @@
 """Tests of what the project knows about SQLite."""
 
 import asyncio
+import itertools
+import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from {{cookiecutter.project_slug}} import failures
 from {{cookiecutter.project_slug}}.database import Database
@@ -25,7 +29,7 @@ def test_every_spelling_of_the_address_is_taken(scheme: str) -> None:
     assert settings.address.database == str(project_root() / "data" / "x.db")
 
 
-@pytest.mark.parametrize("address", ["sqlite://", "sqlite:///:memory:"])
+@pytest.mark.parametrize("address", ["sqlite:///", "sqlite:///:memory:"])
 def test_a_database_in_memory_is_refused(address: str) -> None:
     with pytest.raises(SettingsError, match="DATABASE_URL: expected a file"):
         Settings(_env_file=None, database_url=address)
@@ -49,6 +53,15 @@ def test_to_look_for_the_file_does_not_make_it(tmp_path: Path) -> None:
     assert failures.not_yet(settings) is None
 
 
+async def test_a_connection_that_fails_leaves_no_thread(tmp_path: Path) -> None:
+    settings = Settings(_env_file=None, database_url=f"sqlite:///{tmp_path}")
+    before = threading.active_count()
+    for _ in range(100):
+        with pytest.raises(OperationalError, match="unable to open"):
+            await Database(settings).ping()
+        assert threading.active_count() == before
+
+
 async def test_connections_are_set_up_alike(database: Database) -> None:
     expected = {"foreign_keys": 1, "journal_mode": "wal", "synchronous": 1}
     for engine, query_only in ((database.engine, 0), (database.read_engine, 1)):
@@ -56,6 +69,39 @@ async def test_connections_are_set_up_alike(database: Database) -> None:
             for name, value in {**expected, "query_only": query_only}.items():
                 found = await connection.scalar(text(f"PRAGMA {name}"))
                 assert found == value, name
+
+
+async def test_a_statement_ends_when_nobody_waits_for_it(database: Database) -> None:
+    numbers = itertools.count()
+    begun = asyncio.Event()
+    begin = partial(asyncio.get_running_loop().call_soon_threadsafe, begun.set)
+
+    def tick() -> int:
+        number = next(numbers)
+        if number == 0:
+            begin()
+        return number
+
+    async def work() -> None:
+        async with database.transaction() as session:
+            raw = await (await session.connection()).get_raw_connection()
+            driver: Any = raw.driver_connection
+            await driver.create_function("tick", 0, tick)
+            await session.execute(
+                text(
+                    "WITH RECURSIVE t (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t"
+                    " LIMIT 3000000) SELECT sum(tick()) FROM t"
+                )
+            )
+
+    task = asyncio.create_task(work())
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert next(numbers) < 3_000_000
+    async with database.transaction() as session:
+        assert await session.scalar(text("SELECT 1")) == 1
 
 
 @pytest.mark.parametrize("length", [AHEAD - 1, AHEAD, AHEAD + 1])

@@ -73,7 +73,7 @@ class Database:
         return engine
 
     @cached_property
-    def _turns(self) -> tuple[asyncio.Queue[None], asyncio.Queue[None]]:
+    def _turns(self) -> tuple[asyncio.Semaphore, asyncio.Semaphore]:
         """The turns to take: of transactions, and of readers.
 
         There are as many as connections, so that who comes first is served first, and
@@ -81,9 +81,9 @@ class Database:
         """
         settings = self.settings
         most = settings.database_pool_size + settings.database_max_overflow
-        writers = _queue(dialect.WRITERS or most)
+        writers = asyncio.Semaphore(dialect.WRITERS or most)
         shared = self.read_engine.pool is self.engine.pool
-        return writers, writers if shared else _queue(most)
+        return writers, writers if shared else asyncio.Semaphore(most)
 
     @asynccontextmanager
     async def transaction(
@@ -196,12 +196,12 @@ class Database:
 
     @asynccontextmanager
     async def _session(
-        self, engine: AsyncEngine, turns: asyncio.Queue[None]
+        self, engine: AsyncEngine, turns: asyncio.Semaphore
     ) -> AsyncIterator[AsyncSession]:
         patience = self.settings.database_pool_timeout
         try:
             async with asyncio.timeout(patience):
-                await turns.get()
+                await turns.acquire()
         except TimeoutError:
             raise PoolExhausted(
                 f"no connection became free within DATABASE_POOL_TIMEOUT ({patience:g}"
@@ -212,14 +212,7 @@ class Database:
             async with AsyncSession(engine, expire_on_commit=False) as session:
                 yield session
         finally:
-            turns.put_nowait(None)
-
-
-def _queue(length: int) -> asyncio.Queue[None]:
-    queue: asyncio.Queue[None] = asyncio.Queue()
-    for _ in range(length):
-        queue.put_nowait(None)
-    return queue
+            turns.release()
 
 
 @lru_cache(maxsize=1000)

@@ -130,10 +130,8 @@ class Repository(Generic[Model]):
 
     async def exists(self, **filters: Any) -> bool:
         """Return whether a row matches."""
-        query = sa.select(
-            sa.exists().where(*self._where(filters)).select_from(self.model)
-        )
-        return bool(await self.session.scalar(query))
+        found = sa.exists().where(*self._where(filters)).select_from(self.model)
+        return bool(await self.session.scalar(sa.select(found)))
 
     async def page(
         self,
