@@ -18,6 +18,8 @@ NAMED = (
     *("advanced-alchemy", "aiosqlite", "alembic", "asyncpg", "fastapi"),
     *("fastapi-template", "sqlalchemy", "uvicorn"),
 )
+# A setting for development would have Python compile all modules for each command.
+UNSET = ("DATABASE_URL", "PYTHONDONTWRITEBYTECODE")
 RIVAL = "fastapi_template>=6.1,<7"
 HEAD = """\
 # Benchmarks
@@ -68,7 +70,7 @@ WHERE = {
 
 def call(*command: object, cwd: Path = TEMPLATE, **variables: str) -> str:
     """Run a command and return what it prints."""
-    env = {k: v for k, v in os.environ.items() if k != "DATABASE_URL"} | variables
+    env = {k: v for k, v in os.environ.items() if k not in UNSET} | variables
     arguments = [str(part) for part in command]
     return subprocess.run(
         arguments, env=env, check=True, stdout=subprocess.PIPE, text=True, cwd=cwd

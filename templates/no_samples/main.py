@@ -21,13 +21,10 @@ async def tour(database: Database) -> None:
 
 async def main() -> None:
     """Take the tour on the database of the settings."""
-    try:
-        async with Database(Settings()) as database:
-            await tour(database)
-            for part in parts.load("tour"):
-                await part.tour(database)
-    finally:
-        failures.settle()
+    async with Database(Settings()) as database:
+        await tour(database)
+        for part in parts.load("tour"):
+            await part.tour(database)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,3 @@ def not_yet(settings: Settings) -> str | None:
         if name == "database_url" or name.endswith("_host"):
             return None
     return "none is set: make starts the embedded server with each command"
-
-
-def settle() -> None:
-    """Do nothing: a connection that failed leaves nothing behind."""

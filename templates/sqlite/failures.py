@@ -1,6 +1,5 @@
 """What failures of the database mean to whoever runs a command, and what mends them."""
 
-import threading
 from pathlib import Path
 
 from .settings import Settings
@@ -38,13 +37,3 @@ def not_yet(settings: Settings) -> str | None:
     """Say why there is no database to look at yet, if so: looking would make it."""
     path = Path(str(settings.address.database))
     return None if path.exists() else f"{path} is not there yet: make migrate"
-
-
-def settle() -> None:
-    """Wait for what is left of connections that failed, before the loop ends.
-
-    The driver does not: its thread would say so to a loop that is closed.
-    """
-    for thread in threading.enumerate():
-        if "_connection_worker_thread" in thread.name:
-            thread.join(timeout=0.5)

@@ -33,7 +33,6 @@ async def look(settings: Settings) -> AsyncIterator[Finding]:
                 at = await revisions_of(session)
         except dialect.ERRORS as error:
             yield "fail", "database", failures.explain(error)
-            failures.settle()
             return
     yield "ok", "database", "it answers"
     yield look_at_migrations(at)

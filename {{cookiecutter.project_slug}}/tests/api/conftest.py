@@ -10,11 +10,13 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
+from sqlalchemy import text
 
 from {{cookiecutter.project_slug}} import parts
 from {{cookiecutter.project_slug}} import settings as module
 from {{cookiecutter.project_slug}}.api.app import create_app
 from {{cookiecutter.project_slug}}.api.settings import ApiSettings
+from {{cookiecutter.project_slug}}.database import Database
 from {{cookiecutter.project_slug}}.settings import Settings
 
 TOKEN = "0123456789abcdef"
@@ -59,6 +61,19 @@ async def client(app: FastAPI) -> AsyncIterator[AsyncClient]:
         async with AsyncClient(transport=transport, base_url="http://test") as client:
             client.headers["Authorization"] = f"Bearer {TOKEN}"
             yield client
+
+
+@pytest.fixture
+async def older_revision(database: Database) -> None:
+    """Leave a database that is not at the revision of this code."""
+    async with database.transaction() as session:
+        # It is not there yet while there is no migration.
+        columns = "(version_num VARCHAR(32) NOT NULL)"
+        await session.execute(
+            text(f"CREATE TABLE IF NOT EXISTS alembic_version {columns}")
+        )
+        await session.execute(text("DELETE FROM alembic_version"))
+        await session.execute(text("INSERT INTO alembic_version VALUES ('older')"))
 
 
 @pytest.fixture

@@ -8,12 +8,10 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
-from sqlalchemy import text
 
 from {{cookiecutter.project_slug}}.api import checks
 from {{cookiecutter.project_slug}}.api.app import create_app
 from {{cookiecutter.project_slug}}.api.settings import ApiSettings
-from {{cookiecutter.project_slug}}.database import Database
 from {{cookiecutter.project_slug}}.settings import Settings
 
 
@@ -32,16 +30,8 @@ async def test_a_migrated_database_that_answers_is_ready(client: AsyncClient) ->
 
 
 async def test_a_database_at_another_revision_is_not_ready(
-    client: AsyncClient, database: Database
+    client: AsyncClient, older_revision: None
 ) -> None:
-    async with database.transaction() as session:
-        # It is not there yet while there is no migration.
-        columns = "(version_num VARCHAR(32) NOT NULL)"
-        await session.execute(
-            text(f"CREATE TABLE IF NOT EXISTS alembic_version {columns}")
-        )
-        await session.execute(text("DELETE FROM alembic_version"))
-        await session.execute(text("INSERT INTO alembic_version VALUES ('older')"))
     response = await client.get("/health/ready")
     assert response.status_code == 503
     found = response.json()

@@ -6,7 +6,9 @@ import pytest
 from fastapi import FastAPI, HTTPException
 from httpx import AsyncClient
 from pydantic import BaseModel
+from sqlalchemy import text
 
+from {{cookiecutter.project_slug}}.api.dependencies import Reader
 from {{cookiecutter.project_slug}}.database import (
     CommitOutcomeUnknown,
     PoolExhausted,
@@ -79,6 +81,31 @@ async def test_what_should_not_have_happened_is_logged_with_the_id_of_the_reques
         response = await client.get("/failing")
     assert "ValueError: what went wrong" in caplog.text
     assert response.headers["x-request-id"]
+
+
+async def read_from_a_table_that_is_missing(reader: Reader) -> None:
+    """Fail, as a handler does whose table was not made."""
+    await reader.execute(text("SELECT 1 FROM missing"))
+
+
+@pytest.mark.usefixtures("older_revision")
+async def test_a_database_that_is_not_migrated_costs_one_sentence(
+    app: FastAPI, client: AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.add_api_route("/missing", read_from_a_table_that_is_missing)
+    response = await client.get("/missing")
+    assert response.status_code == 503
+    assert "not at the revision" in response.json()["detail"]
+    assert "the database is at revision older" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+async def test_a_missing_table_of_a_migrated_database_is_a_mistake_of_the_code(
+    app: FastAPI, client: AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.add_api_route("/missing", read_from_a_table_that_is_missing)
+    assert (await client.get("/missing")).status_code == 500
+    assert "Traceback" in caplog.text
 
 
 async def test_a_request_that_is_not_valid_says_where(

@@ -16,6 +16,7 @@ from .. import dialect
 from ..database import CommitOutcomeUnknown, PoolExhausted
 from ..models import Base
 from ..repository import Conflict, NotFound, NotUnique, UnknownColumn
+from . import checks
 
 logger = logging.getLogger(__name__)
 
@@ -157,7 +158,7 @@ async def _outcome_unknown(_: Request, error: CommitOutcomeUnknown) -> Response:
     )
 
 
-async def _database_error(_: Request, error: DBAPIError) -> Response:
+async def _database_error(request: Request, error: DBAPIError) -> Response:
     if isinstance(error, IntegrityError):
         # Of a constraint that is checked at COMMIT; a repository names the others.
         name = dialect.constraint_name(error, Base.metadata)
@@ -165,6 +166,9 @@ async def _database_error(_: Request, error: DBAPIError) -> Response:
     if dialect.is_retryable(error):
         logger.warning("%s", error.orig)
         return answer(503, "the database was busy: try again", {"Retry-After": "1"})
+    # It logs what is wrong, and what mends it.
+    if await checks.run({"migrations": request.app.state.checks["migrations"]}):
+        return answer(503, "the database is not at the revision of this code")
     raise error
 
 

@@ -220,12 +220,13 @@ def compare_checks(
     """
     if found_table is None or wanted_table is None:
         return
-    assert context.inspector is not None
-    found = {
-        check["name"]: check["sqltext"]
-        for check in context.inspector.get_check_constraints(name, schema)
-        if check["name"]
-    }
+    inspector: Any = context.inspector
+    key = f"{__name__} {schema}"
+    if key not in inspector.info_cache:
+        # All at once: asking for each table would take as long as all the rest.
+        inspector.info_cache[key] = inspector.get_multi_check_constraints(schema)
+    checks = inspector.info_cache[key].get((schema, name), [])
+    found = {check["name"]: check["sqltext"] for check in checks if check["name"]}
     wanted = {
         str(check.name): check
         for check in wanted_table.constraints

@@ -163,7 +163,6 @@ async def _connect(settings: Settings) -> AsyncIterator[AsyncConnection]:
     except ERRORS as error:
         where = engine.url.render_as_string(hide_password=True)
         reason = failures.explain(error)
-        failures.settle()
         raise CommandError(f"cannot connect to {where}: {reason}") from error
     try:
         yield connection
