@@ -109,33 +109,35 @@ def alembic(path: Path, *arguments: str, **variables: str) -> float:
 def compare(database: str, server: str, count: int, rounds: int) -> None:
     """Print one line for each command: the ratio of ours to stock in each round."""
     ratios: dict[str, list[tuple[float, float]]] = {}
+    made = []
     for number in range(rounds):
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
+            names = [f"bench_{os.getpid()}_{number}_{who}" for who in ("ours", "stock")]
             if database == "sqlite":
-                addresses = [
-                    f"sqlite:///{folder}/ours.db",
-                    f"sqlite+aiosqlite:///{folder}/stock.db",
-                ]
+                addresses = [f"sqlite:///{folder}/{name}.db" for name in names]
             else:
-                names = [
-                    f"bench_{os.getpid()}_{number}_{who}" for who in ("ours", "stock")
-                ]
                 for name in names:
                     psql(server, f"CREATE DATABASE {name}")
+                made += names
                 addresses = [f"{server}/{name}" for name in names]
-                addresses[1] = addresses[1].replace(
-                    "postgresql:", "postgresql+asyncpg:"
-                )
+            driver = {"sqlite": "aiosqlite", "postgresql": "asyncpg"}[database]
             ours = make_ours(folder, database, count)
-            stock = make_stock(folder, addresses[1], count)
+            stock = make_stock(
+                folder, addresses[1].replace(":", f"+{driver}:", 1), count
+            )
             for command in (["upgrade", "head"], ["current"], ["check"]):
-                mine = alembic(ours, *command, DATABASE_URL=addresses[0])
-                theirs = alembic(stock, *command)
-                ratios.setdefault(" ".join(command), []).append((mine, theirs))
-            if database == "postgresql":
-                for name in names:
-                    psql(server, f"DROP DATABASE {name}")
+                took: dict[Path, float] = {}
+                # Neither always comes first, and none pays for what was written before.
+                for path in (ours, stock) if number % 2 else (stock, ours):
+                    if database == "postgresql":
+                        psql(server, "CHECKPOINT")
+                    took[path] = alembic(path, *command, DATABASE_URL=addresses[0])
+                ratios.setdefault(" ".join(command), []).append(
+                    (took[ours], took[stock])
+                )
+    for name in made:
+        psql(server, f"DROP DATABASE {name}")
     aims = {"upgrade head": 0.5 if database == "sqlite" else 1.1}
     for name, pairs in ratios.items():
         each = [mine / theirs for mine, theirs in pairs]
@@ -164,7 +166,7 @@ def psql(server: str, statement: str) -> None:
 def main() -> None:
     """Read the command line and compare."""
     database = sys.argv[1]
-    count, rounds = (int(word) for word in (*sys.argv[2:], "1000", "3")[:2])
+    count, rounds = (int(word) for word in (*sys.argv[2:], "1000", "5")[:2])
     server = os.environ.get(
         "DATABASE_URL", "postgresql://postgres@127.0.0.1:5432/postgres"
     )

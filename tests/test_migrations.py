@@ -705,6 +705,35 @@ def test_it_migrates_inside_of_a_running_loop(scene: Scene) -> None:
     assert scene.sql("SELECT name FROM things") == ["kept"]
 
 
+@on_postgresql
+def test_alembics_own_statement_is_prepared_once_for_all_revisions(
+    scene: Scene,
+) -> None:
+    for number in range(5):
+        table = f'op.create_table("t{number}", sa.Column("id", sa.Integer()))'
+        scene.write(f"r{number}", table)
+    used = scene.run_python("""
+        import asyncio
+        from sqlalchemy import text
+        from async_app.database import Database
+        from async_app.migrations.runner import upgrade
+        from async_app.settings import Settings
+
+        async def main():
+            async with Database(Settings()) as database:
+                async with database.engine.connect() as connection:
+                    await upgrade(connection)
+                    print(*(await connection.scalars(text(
+                        "SELECT generic_plans + custom_plans FROM pg_prepared_statements"
+                        " WHERE statement LIKE 'UPDATE alembic_version%'"
+                    ))))
+
+        asyncio.run(main())
+    """)
+    # The first revision inserts.
+    assert used.split() == ["4"]
+
+
 # 5. Many at once
 
 

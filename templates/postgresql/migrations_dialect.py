@@ -92,10 +92,12 @@ def prepare(connection: Connection, settings: Settings) -> Iterator[None]:
 
 
 def _bind_versions(
-    _connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any
+    _connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any
 ) -> tuple[str, Any]:
     """Take the ids out of Alembic's statement, or each would be prepared anew."""
     if statement.startswith("UPDATE alembic_version "):
+        # SQLAlchemy forgets what was prepared before a table changed; this one does not.
+        cursor._invalidate_schema_cache_asof = 0
         ids = re.findall(r"'(\w+)'", statement)
         return re.sub(r"'\w+'", "{}", statement).format("$1", "$2"), tuple(ids)
     return statement, parameters
