@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -61,17 +60,7 @@ def environment(home: Path, **variables: str) -> dict[str, str]:
     home.mkdir(parents=True, exist_ok=True)
     passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     own = {"PATH": system_path(), "HOME": str(home), "USERPROFILE": str(home)}
-    return passed_on | own | _in_memory() | variables
-
-
-def _in_memory() -> dict[str, str]:
-    """Have temporary files kept in memory, where there is plenty of it.
-
-    The tests of a project make a database each, which takes a disk ten times as long.
-    """
-    folder = Path("/dev/shm")
-    plenty = os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > 2**32
-    return {"TMPDIR": str(folder)} if plenty else {}
+    return passed_on | own | variables
 
 
 def run(

@@ -11,7 +11,7 @@ from baking import TEMPLATE, Bake, BakedProject, run
 from baking import environment as environment_of
 from combinations import Answers
 
-UV_SETTINGS = {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1", "UV_LINK_MODE": "hardlink"}
+UV_SETTINGS = {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1", "UV_LINK_MODE": "copy"}
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Installed:
 def uv(env: dict[str, str], *arguments: str | Path, cwd: Path) -> str:
     """Run the template's own uv, with the certificates of the system."""
     command = (sys.executable, "-m", "uv", *arguments)
-    return run(*command, cwd=cwd, env=env | UV_SETTINGS).stdout
+    return run(*command, cwd=cwd, env=UV_SETTINGS | env).stdout
 
 
 def install_project(

@@ -10,6 +10,7 @@ least and the most of each database. With names it runs these, and writes nothin
 
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,10 +25,12 @@ import redis_server
 from baking import COOKIECUTTER, TEMPLATE, BakedProject, environment, run, typed
 from combinations import ENDS, OPTIONS, PROJECTS, Answers
 from installing import Installed, install_project, uv
+from migrating import SEVERAL
 
 PAGE = TEMPLATE / "docs" / "matrix.md"
 CACHE = TEMPLATE / ".cache"
 SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
+MEMORY = Path("/dev/shm")
 PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
 NEWEST, OLDEST = "highest", "lowest-direct"
 # Tools are tried as they are today: an older one has other tastes.
@@ -156,8 +159,7 @@ def _step(
         lines = (line.partition("==") for line in listed.splitlines())
         case.versions = {name: version for name, _, version in lines if version}
     elif step == "migrated":
-        for arguments in MIGRATIONS:
-            installed.alembic(*arguments.split())
+        installed.served(installed.python, "-c", SEVERAL, *MIGRATIONS)
     for command in STEPS[step]:
         installed.run(*command)
 
@@ -213,7 +215,10 @@ def main(wanted: list[str]) -> int:
         redis = "the tests of the cache had a Redis server"
     except redis_server.Unavailable as reason:
         variables, redis = {}, f"the tests of the cache were skipped: {reason}"
-    variables["UV_CACHE_DIR"] = str(CACHE / "uv")
+    variables |= {"UV_CACHE_DIR": str(CACHE / "uv"), "UV_LINK_MODE": "hardlink"}
+    # Tests make a database each, which takes a disk up to ten times as long.
+    if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 2**32:
+        variables["TMPDIR"] = str(MEMORY)
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
         running = [
