@@ -66,7 +66,7 @@ class DialectSettings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _names_a_file(cls, value: str) -> str:
-        if not re.match(rf"{NAME}(\+\w+)?:///", value):
+        if not re.match(rf"{NAME}(\+\w+)?://(/|$)", value):
             raise ValueError("expected sqlite:///relative/path or sqlite:////full/path")
         if sa.make_url(value).database in (None, "", ":memory:"):
             raise ValueError("expected a file: each connection has its own :memory:")

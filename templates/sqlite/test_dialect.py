@@ -29,7 +29,7 @@ def test_every_spelling_of_the_address_is_taken(scheme: str) -> None:
     assert settings.address.database == str(project_root() / "data" / "x.db")
 
 
-@pytest.mark.parametrize("address", ["sqlite:///", "sqlite:///:memory:"])
+@pytest.mark.parametrize("address", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
 def test_a_database_in_memory_is_refused(address: str) -> None:
     with pytest.raises(SettingsError, match="DATABASE_URL: expected a file"):
         Settings(_env_file=None, database_url=address)
