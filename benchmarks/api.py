@@ -28,8 +28,8 @@ from sqlalchemy import URL, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 CONNECTIONS = 16
-SECONDS = 2.0
-ROUNDS = 5
+SECONDS = 1.0
+ROUNDS = 15
 ROWS = 1000
 AIM = 1.5
 

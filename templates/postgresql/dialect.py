@@ -2,7 +2,7 @@
 
 import enum
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Any, Literal
 
@@ -199,7 +199,7 @@ async def insert_many(
     session: AsyncSession,
     table: sa.Table,
     names: Sequence[str],
-    rows: Iterable[Sequence[Any]],
+    rows: Iterator[Sequence[Any]],
 ) -> int:
     """Insert rows with COPY and return how many there were.
 

@@ -4,8 +4,8 @@ import asyncio
 import enum
 import re
 import sqlite3
-from collections.abc import Iterable, Sequence
-from functools import partial
+import time
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
@@ -47,6 +47,9 @@ ERRORS = (DBAPIError, OSError)
 AHEAD = 100
 """How many rows come along with a statement."""
 
+BRIEF = 0.001
+"""Seconds; a query that takes less is answered without waiting for a thread."""
+
 
 class DialectSettings(BaseSettings):
     """The settings of a project on SQLite; times are in seconds."""
@@ -81,10 +84,7 @@ class DialectSettings(BaseSettings):
 
 
 def create_engine(
-    settings: DialectSettings,
-    *,
-    read_only: bool = False,
-    foreign_keys: bool = True,
+    settings: DialectSettings, *, read_only: bool = False, foreign_keys: bool = True
 ) -> AsyncEngine:
     """Create the engine for writing, or the one for reading; nothing connects yet.
 
@@ -114,8 +114,7 @@ def create_engine(
         "PRAGMA journal_mode = WAL;"
         # In WAL mode this survives a crash of the program: sqlite.org/pragma.html
         "PRAGMA synchronous = NORMAL;"
-        f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'};"
-        f"PRAGMA query_only = {'ON' if read_only else 'OFF'};"
+        f"PRAGMA foreign_keys = {foreign_keys:d}; PRAGMA query_only = {read_only:d};"
     )
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -145,7 +144,7 @@ class _Connection(aiosqlite.Connection):
 
     def __init__(self, path: str, **options: Any) -> None:
         """Prepare a thread, as `aiosqlite.connect` does."""
-        super().__init__(partial(sqlite3.connect, path, **options), AHEAD)
+        super().__init__(lambda: sqlite3.connect(path, **options), AHEAD)
         # So that a program can end while a connection is open.
         self._thread.daemon = True
 
@@ -164,9 +163,11 @@ class _Connection(aiosqlite.Connection):
 
 
 class _Cursor(aiosqlite.Cursor):
-    """A cursor that mostly waits once for the driver's thread, and not four times.
+    """A cursor that mostly waits once for the driver's thread, or not at all.
 
-    SQLAlchemy makes a cursor, executes, reads all and closes: each would wait.
+    SQLAlchemy makes a cursor, executes, reads all and closes: each would wait, and
+    the threads of a busy program wait for each other at every row. Most queries take
+    less than that.
     """
 
     _ahead: Sequence[Any] = ()
@@ -180,7 +181,8 @@ class _Cursor(aiosqlite.Cursor):
             return self._cursor.fetchmany(AHEAD)
 
         self._has_more = True
-        self._ahead = await self._execute(execute)
+        ahead = await self._briefly(execute) if sql.startswith("SELECT") else None
+        self._ahead = await self._execute(execute) if ahead is None else ahead
         self._has_more = len(self._ahead) == AHEAD
         return self
 
@@ -204,6 +206,23 @@ class _Cursor(aiosqlite.Cursor):
         """Let go of the statement; one that has no more rows holds nothing."""
         if self._has_more:
             await super().close()
+
+    async def _briefly(self, work: Callable[[], list[Any]]) -> list[Any] | None:
+        """Do here and now what takes less than `BRIEF`; return None if it takes more.
+
+        What fails does so too: it is done again in the thread, and fails there.
+        """
+        # Other tasks have their turn, however many queries this one has.
+        await asyncio.sleep(0)
+        deadline = time.perf_counter() + BRIEF
+        limit = self._cursor.connection.set_progress_handler
+        limit(lambda: time.perf_counter() > deadline, 1000)
+        try:
+            return work()
+        except sqlite3.OperationalError:
+            return None
+        finally:
+            limit(None, 0)
 
     async def _execute(self, *work: Any) -> Any:
         try:
@@ -264,7 +283,7 @@ async def insert_many(
     session: AsyncSession,
     table: sa.Table,
     names: Sequence[str],
-    rows: Iterable[Sequence[Any]],
+    rows: Iterator[Sequence[Any]],
 ) -> int:
     """Insert rows with the driver's own executemany and return how many there were.
 
@@ -275,17 +294,12 @@ async def insert_many(
         rows: Values as the driver takes them; read in slices, so memory stays flat.
     """
     connection = await session.connection()
-    driver = (await connection.get_raw_connection()).driver_connection
     quote = connection.dialect.identifier_preparer
     columns = ", ".join(quote.quote(name) for name in names)
     marks = ", ".join("?" * len(names))
     statement = f"INSERT INTO {quote.format_table(table)} ({columns}) VALUES ({marks})"
     total = 0
-    remaining = iter(rows)
-    while chunk := list(islice(remaining, 10_000)):
-        try:
-            await driver.executemany(statement, chunk)  # type: ignore[union-attr]
-        except sqlite3.IntegrityError as error:
-            raise IntegrityError(statement, None, error) from error
+    while chunk := list(islice(rows, 10_000)):
+        await connection.exec_driver_sql(statement, chunk)
         total += len(chunk)
     return total

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import threading
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from unittest.mock import Mock
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from {{cookiecutter.project_slug}} import failures
 from {{cookiecutter.project_slug}}.database import Database
@@ -69,6 +71,62 @@ async def test_connections_are_set_up_alike(database: Database) -> None:
             for name, value in {**expected, "query_only": query_only}.items():
                 found = await connection.scalar(text(f"PRAGMA {name}"))
                 assert found == value, name
+
+
+@pytest.fixture
+async def reading(database: Database) -> AsyncIterator[AsyncConnection]:
+    """A reader that knows a function: the thread that it is called in."""
+    async with database.read_engine.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        await driver.create_function("thread", 0, threading.get_ident)
+        yield connection
+
+
+async def thread_of_sum(reading: AsyncConnection, length: int) -> int:
+    numbers = (
+        "WITH RECURSIVE t (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT n"
+        f" FROM t LIMIT {length}"
+    )
+    found = await reading.execute(text(f"SELECT thread(), sum(n) FROM ({numbers})"))
+    thread, total = found.one()
+    assert total == length * (length + 1) // 2
+    return int(thread)
+
+
+async def test_brief_queries_are_answered_without_a_thread(
+    reading: AsyncConnection,
+) -> None:
+    threads = [await thread_of_sum(reading, 300) for _ in range(100)]
+    # A few may take long, where other programs are busy.
+    assert threads.count(threading.get_ident()) > 50
+
+
+async def test_long_queries_hold_up_nobody(reading: AsyncConnection) -> None:
+    threads = [await thread_of_sum(reading, 300_000) for _ in range(2)]
+    assert threading.get_ident() not in threads
+
+
+async def test_others_have_their_turn_between_brief_queries(
+    reading: AsyncConnection,
+) -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(count())
+    for _ in range(100):
+        await reading.scalar(text("SELECT 1"))
+    other.cancel()
+    assert turns >= 100
+
+
+async def test_a_query_that_fails_says_why(reading: AsyncConnection) -> None:
+    with pytest.raises(OperationalError, match="no such table: absent"):
+        await reading.execute(text("SELECT * FROM absent"))
 
 
 async def test_a_statement_ends_when_nobody_waits_for_it(database: Database) -> None:

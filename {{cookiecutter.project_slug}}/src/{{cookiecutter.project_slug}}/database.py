@@ -6,9 +6,9 @@ import random
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cached_property, lru_cache
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
@@ -46,7 +46,7 @@ class PoolExhausted(Exception):
     """No connection became free in time."""
 
 
-class Database:
+class Database(AbstractAsyncContextManager["Database"]):
     """The database of the application; it does nothing until it is used.
 
     `async with Database(settings) as database:` closes it in the end.
@@ -182,13 +182,8 @@ class Database:
         """Close all connections; the next use opens new ones."""
         self.__dict__.pop("_turns", None)
         for name in ("read_engine", "engine"):
-            engine = self.__dict__.pop(name, None)
-            if engine is not None:
+            if engine := self.__dict__.pop(name, None):
                 await engine.dispose()
-
-    async def __aenter__(self) -> Self:
-        """Return the database; nothing is opened yet."""
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         """Close all connections."""

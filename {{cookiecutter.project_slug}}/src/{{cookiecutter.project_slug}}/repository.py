@@ -373,14 +373,13 @@ def _default(
 
 
 def _values(
-    rows: Iterable[Mapping[str, Any]],
+    rows: Iterator[Mapping[str, Any]],
     given: Mapping[str, Callable[[Any], Any] | None],
     made: Mapping[str, Callable[[], Any]],
 ) -> Iterator[tuple[Any, ...]]:
     """Yield the values of each row: a column at a time, so that no row costs a loop."""
-    remaining = iter(rows)
     first = 1
-    while chunk := list(islice(remaining, 1000)):
+    while chunk := list(islice(rows, 1000)):
         for number, row in enumerate(chunk, first):
             if row.keys() != given.keys():
                 raise UnknownColumn(
