@@ -172,11 +172,14 @@ class _Cursor(aiosqlite.Cursor):
 
     _ahead: Sequence[Any] = ()
     _has_more = False
+    _cancelled = False
 
     async def execute(self, sql: str, parameters: Any = None) -> Self:
         """Execute a statement and read its first rows."""
 
         def execute() -> list[Any]:
+            if self._cancelled:
+                return []
             self._cursor.execute(sql, parameters or ())
             return self._cursor.fetchmany(AHEAD)
 
@@ -228,7 +231,9 @@ class _Cursor(aiosqlite.Cursor):
         try:
             return await super()._execute(*work)  # type: ignore[no-untyped-call]
         except asyncio.CancelledError:
-            # Otherwise a timeout would wait for the statement that it is to end.
+            # Otherwise a timeout would wait for the statement that it is to end, or
+            # for one that has not begun, which SQLite cannot interrupt.
+            self._cancelled = True
             self._cursor.connection.interrupt()
             raise
 

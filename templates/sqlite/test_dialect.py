@@ -24,6 +24,11 @@ from {{cookiecutter.project_slug}}.settings import (
 )
 
 
+def numbers_up_to(length: int) -> str:
+    numbers = "SELECT 1 UNION ALL SELECT n + 1 FROM t"
+    return f"WITH RECURSIVE t (n) AS ({numbers}) SELECT n FROM t LIMIT {length}"
+
+
 @pytest.mark.parametrize("scheme", ["sqlite", "sqlite+aiosqlite", "sqlite+pysqlite"])
 def test_every_spelling_of_the_address_is_taken(scheme: str) -> None:
     settings = Settings(_env_file=None, database_url=f"{scheme}:///data/x.db")
@@ -83,11 +88,8 @@ async def reading(database: Database) -> AsyncIterator[AsyncConnection]:
 
 
 async def thread_of_sum(reading: AsyncConnection, length: int) -> int:
-    numbers = (
-        "WITH RECURSIVE t (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT n"
-        f" FROM t LIMIT {length}"
-    )
-    found = await reading.execute(text(f"SELECT thread(), sum(n) FROM ({numbers})"))
+    query = f"SELECT thread(), sum(n) FROM ({numbers_up_to(length)})"
+    found = await reading.execute(text(query))
     thread, total = found.one()
     assert total == length * (length + 1) // 2
     return int(thread)
@@ -104,6 +106,18 @@ async def test_brief_queries_are_answered_without_a_thread(
 async def test_long_queries_hold_up_nobody(reading: AsyncConnection) -> None:
     threads = [await thread_of_sum(reading, 300_000) for _ in range(2)]
     assert threading.get_ident() not in threads
+
+
+async def test_a_query_that_begins_anew_takes_nothing_back(database: Database) -> None:
+    numbers = numbers_up_to(300_000)
+    async with database.transaction() as session:
+        await session.execute(text("CREATE TABLE numbers (n INTEGER)"))
+        await session.execute(text("INSERT INTO numbers VALUES (0)"))
+        await session.execute(text(f"INSERT INTO numbers {numbers}"))
+        total = await session.scalar(text(f"SELECT sum(n) FROM ({numbers})"))
+    async with database.reader() as session:
+        found = await session.execute(text("SELECT count(*), sum(n) FROM numbers"))
+        assert found.one() == (300_001, total)
 
 
 async def test_others_have_their_turn_between_brief_queries(
@@ -129,14 +143,19 @@ async def test_a_query_that_fails_says_why(reading: AsyncConnection) -> None:
         await reading.execute(text("SELECT * FROM absent"))
 
 
-async def test_a_statement_ends_when_nobody_waits_for_it(database: Database) -> None:
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_statement_ends_when_nobody_waits_for_it(
+    database: Database, waits: bool
+) -> None:
     numbers = itertools.count()
     begun = asyncio.Event()
     begin = partial(asyncio.get_running_loop().call_soon_threadsafe, begun.set)
+    thread_is_free = threading.Event()
 
     def tick() -> int:
         number = next(numbers)
-        if number == 0:
+        # So many are not counted before it is left to the thread.
+        if number == (0 if waits else 100_000):
             begin()
         return number
 
@@ -145,16 +164,18 @@ async def test_a_statement_ends_when_nobody_waits_for_it(database: Database) -> 
             raw = await (await session.connection()).get_raw_connection()
             driver: Any = raw.driver_connection
             await driver.create_function("tick", 0, tick)
+            if waits:
+                busy.append(asyncio.create_task(driver._execute(thread_is_free.wait)))
             await session.execute(
-                text(
-                    "WITH RECURSIVE t (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t"
-                    " LIMIT 3000000) SELECT sum(tick()) FROM t"
-                )
+                text(f"SELECT sum(tick()) FROM ({numbers_up_to(3_000_000)})")
             )
 
+    busy: list[asyncio.Task[Any]] = []
     task = asyncio.create_task(work())
     await begun.wait()
     task.cancel()
+    await asyncio.sleep(0)
+    thread_is_free.set()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert next(numbers) < 3_000_000
@@ -166,10 +187,7 @@ async def test_a_statement_ends_when_nobody_waits_for_it(database: Database) -> 
 async def test_rows_come_along_with_their_statement(
     database: Database, length: int
 ) -> None:
-    many = (
-        "WITH RECURSIVE t (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT n"
-        f" FROM t LIMIT {length}"
-    )
+    many = numbers_up_to(length)
     async with database.read_engine.connect() as connection:
         driver: Any = (await connection.get_raw_connection()).driver_connection
         asked = driver._tx

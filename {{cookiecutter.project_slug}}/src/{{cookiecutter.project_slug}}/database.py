@@ -224,9 +224,7 @@ def _refuse_writes(_connection: Any, _cursor: Any, statement: str, *_: Any) -> N
 
 
 def _log_slow_statements(engine: AsyncEngine, limit: float) -> None:
-    """Log what takes longer than `limit` milliseconds; never parameters."""
-    if not limit:
-        return
+    """Log what takes longer than `limit` milliseconds, if not 0; never parameters."""
 
     @event.listens_for(engine.sync_engine, "before_cursor_execute")
     def start(connection: Any, *_: Any) -> None:
@@ -235,5 +233,5 @@ def _log_slow_statements(engine: AsyncEngine, limit: float) -> None:
     @event.listens_for(engine.sync_engine, "after_cursor_execute")
     def finish(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         took = (time.perf_counter() - connection.info["started"]) * 1000
-        if took > limit:
+        if took > limit > 0:
             logger.warning("slow statement, %.0f ms: %s", took, statement)

@@ -173,11 +173,9 @@ class Repository(Generic[Model]):
             position, limit = sa.tuple_(*keys), sa.tuple_(*values)
             query = query.where(position < limit if falling else position > limit)
         query = query.order_by(*(key.desc() if falling else key.asc() for key in keys))
-        rows = list(await self._rows(query.limit(size + 1)))
+        rows = await self._rows(query.limit(size + 1))
         more = len(rows) > size
-        rows = rows[:size]
-        if backwards:
-            rows.reverse()
+        rows = list(reversed(rows[:size])) if backwards else rows[:size]
         has_previous = more if backwards else after is not None
         return Page(
             items=rows,
