@@ -180,9 +180,9 @@ class Database(AbstractAsyncContextManager["Database"]):
 
     async def close(self) -> None:
         """Close all connections; the next use opens new ones."""
-        self.__dict__.pop("_turns", None)
+        vars(self).pop("_turns", None)
         for name in ("read_engine", "engine"):
-            if engine := self.__dict__.pop(name, None):
+            if engine := vars(self).pop(name, None):
                 await engine.dispose()
 
     async def __aexit__(self, *_: object) -> None:
