@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -122,20 +123,26 @@ def cases(pythons: dict[str, Path], wanted: list[str]) -> Iterator[Case]:
             yield Case(name, answers, python, NEWEST, steps)
 
 
-def execute(case: Case, python: Path, variables: dict[str, str]) -> Case:
+def execute(case: Case, python: Path, folders: Path, variables: dict[str, str]) -> Case:
     """Run the steps of a case until one fails."""
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="matrix-") as name:
-        folder = Path(name)
-        project = folder / "async_app"
-        env = environment(folder / "home", **variables)
-        try:
-            for step in case.steps:
-                _step(step, case, project, python, env)
-                case.results[step] = "yes"
-        except (AssertionError, subprocess.SubprocessError) as error:
-            case.results[step] = "no"
-            print(f"{case.name} on {case.python}, {step}: {error}", file=sys.stderr)
+    # The place of the case before, so that what Python has compiled of the libraries
+    # and mypy has read of them is still true.
+    place = folders / threading.current_thread().name
+    caches = {
+        "PYTHONPYCACHEPREFIX": str(folders / "compiled"),
+        "MYPY_CACHE_DIR": str(place.with_suffix(".mypy")),
+    }
+    project = place / "async_app"
+    env = environment(place / "home", **variables, **caches)
+    try:
+        for step in case.steps:
+            _step(step, case, project, python, env)
+            case.results[step] = "yes"
+    except (AssertionError, subprocess.SubprocessError) as error:
+        case.results[step] = "no"
+        print(f"{case.name} on {case.python}, {step}: {error}", file=sys.stderr)
+    shutil.rmtree(place)
     case.seconds = time.monotonic() - started
     how = "" if case.resolution == NEWEST else f", {case.resolution}"
     print(
@@ -220,9 +227,11 @@ def main(wanted: list[str]) -> int:
     if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 2**32:
         variables["TMPDIR"] = str(MEMORY)
     with ExitStack() as stack:
+        made = tempfile.TemporaryDirectory(prefix="matrix-")
+        folders = Path(stack.enter_context(made))
         pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
         running = [
-            pool.submit(execute, case, pythons[case.python], variables)
+            pool.submit(execute, case, pythons[case.python], folders, variables)
             for case in cases(pythons, wanted)
         ]
         done = [each.result() for each in running]
