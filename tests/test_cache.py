@@ -152,3 +152,24 @@ def test_a_project_whose_cache_is_deleted_is_whole(
     assert " passed" in project.run("pytest", "-q")
     project.alembic("upgrade", "head")
     assert "No new upgrade operations" in project.alembic("check")
+
+
+def test_a_machine_without_redis_unpacks_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    for name in ("apt-get", "dpkg", "dpkg-deb", "rm", "sh", "tar"):
+        if found := shutil.which(name):
+            (commands / name).symlink_to(found)
+    monkeypatch.setenv("PATH", str(commands))
+    try:
+        variables = redis_server.variables(tmp_path / "cache")
+    except redis_server.Unavailable as reason:
+        if "does not run" in str(reason):
+            raise
+        pytest.skip(str(reason))
+    with running(variables, tmp_path):
+        assert shutil.which("redis-server", path=variables["PATH"]) == str(
+            tmp_path / "cache" / "usr" / "bin" / "redis-server"
+        )
