@@ -35,8 +35,8 @@ test-all: $(INSTALLED) ## Run every combination on every Python here, and write 
 test-fast: $(INSTALLED) ## Run the tests that only render, in a minute or two
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
-bench: $(INSTALLED) ## Measure against the drivers and others, and write docs/benchmarks.md
-	$(BIN)/python benchmarks/run.py $(databases)
+bench: $(INSTALLED) ## Measure against others, and write docs/benchmarks.md (of="sqlite api")
+	$(BIN)/python benchmarks/run.py $(of)
 
 lint: $(INSTALLED) ## Check style and types, and change nothing
 	$(BIN)/python -m black --check --quiet .

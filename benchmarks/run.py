@@ -1,14 +1,18 @@
 """Renders and installs what is measured, measures it, and writes docs/benchmarks.md.
 
-python benchmarks/run.py [database ...]
+python benchmarks/run.py [database or part ...]
+
+The parts are data_layer, migrations, api and search. What is not named is left as it stands.
 """
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 TEMPLATE = Path(__file__).resolve().parents[1]
@@ -27,11 +31,11 @@ HEAD = """\
 `make bench` writes this page. Each row is measured side by side in one run: ours and the other
 take turns, and the ratio is the median over neighbouring rounds, with the lowest and the highest.
 An aim that is not reached says **no**.
-
-{run}
 """
 FASTER = """
 ## {database}: the data layer
+
+{run}
 
 How many times faster ours is than the other. The database is
 {where}.
@@ -42,6 +46,8 @@ How many times faster ours is than the other. The database is
 LONGER = """
 ## {database}: migrations
 
+{run}
+
 How many times as long ours takes as the other.
 
 | what | against | ratio | spread | at most | reached |
@@ -49,6 +55,8 @@ How many times as long ours takes as the other.
 {rows}"""
 API = """
 ## {database}: the API
+
+{run}
 
 How many times as many requests ours answers as the project that `fastapi_template` makes, with one
 process of uvicorn each, the same database and the same rows.
@@ -59,9 +67,13 @@ process of uvicorn each, the same database and the same rows.
 SEARCH = """
 ## {database}: the search
 
+{run}
+
 | what | median | spread |
 |---|---|---|
 {rows}"""
+PARTS = {"data_layer": FASTER, "migrations": LONGER, "api": API, "search": SEARCH}
+TITLES = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
 WHERE = {
     "sqlite": "a file in WAL mode",
     "postgresql": "the embedded server, on the same machine, with fsync",
@@ -131,11 +143,10 @@ def prepare_rival(database: str) -> tuple[Path, Path]:
     return folder / "rival", python
 
 
-def measure(database: str) -> tuple[str, set[str]]:
-    """Return the page's part about one database, and the versions."""
+def measure(database: str, parts: list[str]) -> dict[str, str]:
+    """Return the sections of the page about one database, by their headings."""
     project, python = prepare(database)
     rival, both = prepare_rival(database)
-    scripts = TEMPLATE / "benchmarks"
     served: tuple[object, ...] = ()
     variables = {}
     if database == "postgresql":
@@ -145,42 +156,51 @@ def measure(database: str) -> tuple[str, set[str]]:
         for old in project.parent.glob("bench.db*"):
             old.unlink()
         variables["DATABASE_URL"] = f"sqlite:///{project.parent / 'bench.db'}"
-    title = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[database]
-    text = ""
-    for part, command in (
-        (FASTER, (python, scripts / "data_layer.py")),
-        (LONGER, (python, scripts / "migrations.py", database)),
-        (API, (both, scripts / "api.py", project, rival)),
-        (SEARCH, (python, scripts / "search.py")),
-    ):
+    arguments = {"migrations": (database,), "api": (project, rival)}
+    sections = {}
+    for part in parts:
+        environment = both if part == "api" else python
+        script = TEMPLATE / "benchmarks" / f"{part}.py"
+        command = (environment, script, *arguments.get(part, ()))
         rows = call(*served, *command, **variables)
-        text += part.format(database=title, where=WHERE[database], rows=rows)
-        print(rows, flush=True)
-    versions = set()
-    for environment in (python, both):
-        listed = call(
-            sys.executable, "-m", "uv", "pip", "list", "--python", environment
+        section = PARTS[part].format(
+            database=TITLES[database],
+            where=WHERE[database],
+            run=this_run(environment),
+            rows=rows,
         )
-        lines = [line.lower().split()[:2] for line in listed.splitlines()]
-        versions |= {" ".join(line) for line in lines if line[0] in NAMED}
-    return text, versions
+        sections[section.split("\n")[1]] = section
+        print(section, flush=True)
+    return sections
 
 
-def main() -> None:
-    """Measure, print the page and write it."""
-    parts, versions = [], set()
-    for database in sys.argv[1:] or ("postgresql", "sqlite"):
-        part, found = measure(database)
-        parts.append(part)
-        versions |= found
+def this_run(python: Path) -> str:
+    """Say where and when it was measured, and with which versions."""
+    listed = call(sys.executable, "-m", "uv", "pip", "list", "--python", python)
+    lines = [line.lower().split()[:2] for line in listed.splitlines()]
+    versions = sorted(" ".join(line) for line in lines if line[0] in NAMED)
     machine = f"{platform.machine()} with {os.cpu_count()} cores"
-    made_with = [f"Python {platform.python_version()}", *sorted(versions)]
-    run = f"This run: {machine}, {', '.join(made_with)}."
-    page = HEAD.format(run=textwrap.fill(run, 100))
-    page += "".join(parts)
-    PAGE.write_text(page.rstrip("\n") + "\n", encoding="utf-8")
-    print(page)
+    made_with = ", ".join([f"Python {platform.python_version()}", *versions])
+    return textwrap.fill(
+        f"Measured on {time.strftime('%Y-%m-%d')}: {machine}, {made_with}.", 100
+    )
+
+
+def main(named: list[str]) -> int:
+    """Measure what is named, or everything, and write it into the page."""
+    if unknown := [name for name in named if name not in (*TITLES, *PARTS)]:
+        known = ", ".join((*TITLES, *PARTS))
+        print(f"{unknown[0]} cannot be measured; there are {known}", file=sys.stderr)
+        return 1
+    before = re.split(r"(?m)^(?=\n## )", PAGE.read_text(encoding="utf-8"))[1:]
+    sections = {section.split("\n")[1]: section for section in before}
+    for database in [name for name in TITLES if name in named] or TITLES:
+        parts = [name for name in PARTS if name in named] or [*PARTS]
+        sections |= measure(database, parts)
+        page = HEAD + "".join(sections.values())
+        PAGE.write_text(page.rstrip("\n") + "\n", encoding="utf-8")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))
