@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 import threading
 import time
 from collections.abc import Iterator
@@ -55,7 +56,7 @@ database is migrated up, checked, taken down, and migrated up again; and its own
 formatted and typed on Python {first} is not tried again on the others, which say what migrations
 and tests did there.
 
-This run: {system}, {cores} cores, {minutes} minutes, {date}; Python {pythons}; {redis}.
+{run}
 """
 VERSIONS = """
 ## Old and new dependencies
@@ -237,15 +238,13 @@ def main(wanted: list[str]) -> int:
         done = [each.result() for each in running]
     if not wanted:
         first = next(iter(pythons))
-        text = HEAD.format(
-            first=first,
-            system=f"{platform.system()} on {platform.machine()}",
-            cores=os.cpu_count(),
-            minutes=round((time.monotonic() - started) / 60),
-            date=time.strftime("%Y-%m-%d"),
-            pythons=", ".join(pythons),
-            redis=redis,
+        machine = f"{platform.system()} on {platform.machine()}, {os.cpu_count()} cores"
+        minutes = round((time.monotonic() - started) / 60)
+        run = (
+            f"This run: {machine}, {minutes} minutes, {time.strftime('%Y-%m-%d')};"
+            f" Python {', '.join(pythons)}; {redis}."
         )
+        text = HEAD.format(first=first, run=textwrap.fill(run, 100))
         text += "\n" + table(done, list(pythons))
         text += VERSIONS.format(first=first) + ends(done)
         PAGE.write_text(text, encoding="utf-8", newline="\n")
