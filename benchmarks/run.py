@@ -143,10 +143,14 @@ def prepare_rival(database: str) -> tuple[Path, Path]:
     return folder / "rival", python
 
 
-def measure(database: str, parts: list[str]) -> dict[str, str]:
-    """Return the sections of the page about one database, by their headings."""
+def measure(database: str, parts: list[str]) -> list[str]:
+    """Return the sections of the page about one database."""
     project, python = prepare(database)
-    rival, both = prepare_rival(database)
+    arguments: dict[str, tuple[object, ...]] = {"migrations": (database,)}
+    environments = dict.fromkeys(parts, python)
+    if "api" in parts:
+        rival, environments["api"] = prepare_rival(database)
+        arguments["api"] = (project, rival)
     served: tuple[object, ...] = ()
     variables = {}
     if database == "postgresql":
@@ -156,10 +160,8 @@ def measure(database: str, parts: list[str]) -> dict[str, str]:
         for old in project.parent.glob("bench.db*"):
             old.unlink()
         variables["DATABASE_URL"] = f"sqlite:///{project.parent / 'bench.db'}"
-    arguments = {"migrations": (database,), "api": (project, rival)}
-    sections = {}
-    for part in parts:
-        environment = both if part == "api" else python
+    sections = []
+    for part, environment in environments.items():
         script = TEMPLATE / "benchmarks" / f"{part}.py"
         command = (environment, script, *arguments.get(part, ()))
         rows = call(*served, *command, **variables)
@@ -169,9 +171,14 @@ def measure(database: str, parts: list[str]) -> dict[str, str]:
             run=this_run(environment),
             rows=rows,
         )
-        sections[section.split("\n")[1]] = section
+        sections.append(section)
         print(section, flush=True)
     return sections
+
+
+def by_heading(sections: list[str]) -> dict[str, str]:
+    """Map the heading of each section to the section, which begins with an empty line."""
+    return {section.split("\n")[1]: section for section in sections}
 
 
 def this_run(python: Path) -> str:
@@ -193,10 +200,10 @@ def main(named: list[str]) -> int:
         print(f"{unknown[0]} cannot be measured; there are {known}", file=sys.stderr)
         return 1
     before = re.split(r"(?m)^(?=\n## )", PAGE.read_text(encoding="utf-8"))[1:]
-    sections = {section.split("\n")[1]: section for section in before}
+    sections = by_heading(before)
     for database in [name for name in TITLES if name in named] or TITLES:
         parts = [name for name in PARTS if name in named] or [*PARTS]
-        sections |= measure(database, parts)
+        sections |= by_heading(measure(database, parts))
         page = HEAD + "".join(sections.values())
         PAGE.write_text(page.rstrip("\n") + "\n", encoding="utf-8")
     return 0
