@@ -40,7 +40,6 @@ ENUM = sa.Enum(
 NOW = sa.text("(strftime('%Y-%m-%d %H:%M:%f000', 'now'))")
 """The database's clock, in milliseconds: CURRENT_TIMESTAMP has only seconds."""
 
-
 ERRORS = (DBAPIError, OSError)
 """What the database may raise, and the way to it."""
 
