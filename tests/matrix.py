@@ -32,7 +32,6 @@ from migrating import SEVERAL
 PAGE = TEMPLATE / "docs" / "matrix.md"
 CACHE = TEMPLATE / ".cache"
 SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
-MEMORY = Path("/dev/shm")
 PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
 NEWEST, OLDEST = "highest", "lowest-direct"
 # Tools are tried as they are today: an older one has other tastes.
@@ -224,13 +223,11 @@ def main(wanted: list[str]) -> int:
     except redis_server.Unavailable as reason:
         variables, redis = {}, f"the tests of the cache were skipped: {reason}"
     variables |= {"UV_CACHE_DIR": str(CACHE / "uv"), "UV_LINK_MODE": "hardlink"}
-    # Tests make a database each, which takes a disk up to ten times as long.
-    if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 2**32:
-        variables["TMPDIR"] = str(MEMORY)
     with ExitStack() as stack:
         made = tempfile.TemporaryDirectory(prefix="matrix-")
         folders = Path(stack.enter_context(made))
-        pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
+        # One more than cores: tests also wait, for a server, a lock or a clock.
+        pool = stack.enter_context(ThreadPoolExecutor((os.cpu_count() or 1) + 1))
         running = [
             pool.submit(execute, case, pythons[case.python], folders, variables)
             for case in cases(pythons, wanted)

@@ -46,7 +46,9 @@ async def test_many_documents_are_stored_at_once(database: Database) -> None:
 
 
 @pytest.mark.parametrize(
-    "vector", [[], [1.0], [0.0] * 384, [float("nan")] * 384, [1e20] * 384], ids=str
+    "vector",
+    [[], [1.0], [0.0] * 384, [float("nan")] * 384, [1e20] * 384],
+    ids=lambda vector: str(vector)[:40],
 )
 async def test_a_vector_that_cannot_be_compared_is_not_stored(
     database: Database, vector: list[float]
