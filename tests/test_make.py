@@ -1,5 +1,6 @@
 """Tests of the Makefiles: what they offer, and what they say where they cannot work."""
 
+import os
 import re
 import shutil
 import sys
@@ -14,6 +15,7 @@ pytestmark = pytest.mark.skipif(
     shutil.which("make") is None, reason="make is not installed"
 )
 
+TRUE, FALSE = (shutil.which(name) or name for name in ("true", "false"))
 MAKEFILE = (TEMPLATE / "Makefile").read_text(encoding="utf-8")
 
 
@@ -52,6 +54,46 @@ def test_a_project_says_which_python_it_needs(
     assert re.search(r"^.*3\.14 or newer is needed: make .*PYTHON=\S+$", said, re.M)
     assert "Traceback" not in said
     assert not (project / ".venv").exists()
+
+
+def test_the_doctor_looks_at_the_installation_and_at_docker(
+    tmp_path: Path, baked: Bake
+) -> None:
+    project = tmp_path / "project"
+    shutil.copytree(baked().path, project)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    env = environment_of(tmp_path / "home", PATH=str(programs))
+
+    def doctor(status: int) -> str:
+        doctor = project / "scripts" / "doctor.py"
+        said = run(sys.executable, doctor, cwd=project, env=env, status=status).stdout
+        return " ".join(said.split())
+
+    assert "warn .venv not installed yet: make setup" in doctor(status=0)
+
+    installed = project / ".venv" / "installed"
+    installed.parent.mkdir()
+    installed.touch()
+    assert "fail .venv its Python does not run: make clean setup" in doctor(status=1)
+
+    python = project / ".venv" / "bin" / "python"
+    python.parent.mkdir()
+    python.symlink_to(TRUE)
+    assert "ok .venv installed" in doctor(status=0)
+
+    os.utime(project / "pyproject.toml", (0, 0))
+    os.utime(installed, (1, 1))
+    for name in ("uv.lock", "pyproject.toml"):
+        (project / name).touch()
+        assert f"warn .venv older than {name}: make setup" in doctor(status=0)
+
+    docker = programs / "docker"
+    docker.symlink_to(FALSE)
+    assert "warn docker it does not answer, and is not needed" in doctor(status=0)
+    docker.unlink()
+    docker.symlink_to(TRUE)
+    assert "ok docker it is there" in doctor(status=0)
 
 
 def test_a_python_that_is_too_old_is_refused_in_one_sentence(tmp_path: Path) -> None:

@@ -46,8 +46,10 @@ def look_at_installation() -> bool:
         return say("warn", ".venv", "not installed yet: make setup")
     if not works(str(PYTHON), "-c", ""):
         return say("fail", ".venv", "its Python does not run: make clean setup")
-    if INSTALLED.stat().st_mtime < (ROOT / "pyproject.toml").stat().st_mtime:
-        return say("warn", ".venv", "older than pyproject.toml: make setup")
+    for name in ("pyproject.toml", "uv.lock"):
+        file = ROOT / name
+        if file.exists() and file.stat().st_mtime > INSTALLED.stat().st_mtime:
+            return say("warn", ".venv", f"older than {name}: make setup")
     return say("ok", ".venv", "installed")
 
 
