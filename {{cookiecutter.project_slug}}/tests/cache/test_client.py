@@ -1,15 +1,18 @@
 """Tests of the cache, in a real Redis."""
 
 import asyncio
+import gc
 import logging
 import signal
 import subprocess
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from {{cookiecutter.project_slug}}.cache import client
 from {{cookiecutter.project_slug}}.cache.client import (
@@ -342,6 +345,30 @@ async def test_a_redis_that_hangs_costs_each_task_one_timeout_at_most(
     process.send_signal(signal.SIGCONT)
     await own_cache.ping()
     assert await own_cache.get_or_set("key", 60, source) == "stored"
+
+
+async def test_a_timeout_holds_where_a_cancellation_is_swallowed(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended = asyncio.Event()
+
+    async def execute(*_: Any, **__: Any) -> None:
+        # What `asyncio.wait_for` of Python 3.11 does now and then.
+        with suppress(asyncio.CancelledError):
+            await ended.wait()
+        await ended.wait()
+        raise ConnectionError("too late")
+
+    monkeypatch.setattr(Redis, "execute_command", execute)
+    asking = asyncio.create_task(cache.get_or_set("key", 60, Source()))
+    done, _ = await asyncio.wait([asking], timeout=10)
+    ended.set()
+    assert done
+    await asyncio.sleep(0.1)
+    gc.collect()
+    assert [each.getMessage() for each in caplog.records] == [
+        "redis is away: TimeoutError"
+    ]
 
 
 async def test_an_invalidation_is_made_up_for_when_redis_is_back(

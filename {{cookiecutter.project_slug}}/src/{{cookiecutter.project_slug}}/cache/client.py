@@ -4,8 +4,14 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import asynccontextmanager
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+)
+from contextlib import asynccontextmanager, suppress
 from functools import cached_property
 from secrets import token_hex
 from typing import Any, Self, TypeVar
@@ -140,10 +146,9 @@ class Cache:
                 if busy is finished:
                     await asyncio.sleep(random.uniform(0.5, 1.5) * POLL)
                 else:
-                    try:
-                        await asyncio.wait_for(busy.wait(), left)
-                    except TimeoutError:
-                        continue
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(left):
+                            await busy.wait()
         finally:
             if self._busy.get(key) is finished:
                 del self._busy[key]
@@ -277,9 +282,7 @@ class Cache:
             # So that the others do not wait with this one.
             self._next_try = time.monotonic() + self.settings.redis_timeout + PAUSE
         try:
-            async with asyncio.timeout(self.settings.redis_timeout):
-                await self._settle()
-                answer = await ask()
+            answer = await self._in_time(ask)
         except AWAY as error:
             self._next_try = time.monotonic() + PAUSE
             if not self._away:
@@ -290,6 +293,24 @@ class Cache:
             self._away = False
             logger.warning("redis is back")
         return answer
+
+    async def _in_time(self, ask: Callable[[], Awaitable[Result]]) -> Result:
+        """Ask, and wait for an answer no longer than the timeout."""
+
+        async def settle_and_ask() -> Result:
+            await self._settle()
+            return await ask()
+
+        # In a task of its own: `asyncio.wait_for` of Python 3.11, which redis-py calls,
+        # may swallow a cancellation, and with it a timeout around it (cpython#86296).
+        asking = self._begin(settle_and_ask())
+        try:
+            done, _ = await asyncio.wait((asking,), timeout=self.settings.redis_timeout)
+            if not done:
+                raise TimeoutError
+            return asking.result()
+        finally:
+            asking.cancel()
 
     async def _settle(self) -> None:
         """Do the invalidations that are owed."""
@@ -302,12 +323,22 @@ class Cache:
                 await pipeline.execute()
             self._owed.difference_update(owed)
 
-    async def _shielded(self, work: Any) -> None:
+    async def _shielded(self, work: Coroutine[Any, Any, Any]) -> None:
         """Finish something also when the caller is cancelled."""
+        await asyncio.shield(self._begin(work))
+
+    def _begin(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
+        """Begin a task which `close` waits for."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        await asyncio.shield(task)
+        task.add_done_callback(self._end)
+        return task
+
+    def _end(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            # Nobody waits any more for what failed too late, and asyncio would log it.
+            task.exception()
 
     def _said(self, error: BaseException) -> str:
         """Return what an error says, without the password."""
