@@ -1,5 +1,6 @@
 """What the tests share: rendering, once per combination, far from the user's home folder."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write down which files each project has instead of comparing with it",
     )
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Run one more than cores: tests also wait, for a server, a lock or a clock."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,7 +13,7 @@ from baking import TEMPLATE, Bake, BakedProject, run
 from baking import environment as environment_of
 from combinations import Answers
 
-UV_SETTINGS = {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1", "UV_LINK_MODE": "copy"}
+UV_SETTINGS = {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1", "UV_LINK_MODE": "hardlink"}
 MEMORY = Path("/dev/shm")
 
 

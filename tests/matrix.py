@@ -222,7 +222,7 @@ def main(wanted: list[str]) -> int:
         redis = "the tests of the cache had a Redis server"
     except redis_server.Unavailable as reason:
         variables, redis = {}, f"the tests of the cache were skipped: {reason}"
-    variables |= {"UV_CACHE_DIR": str(CACHE / "uv"), "UV_LINK_MODE": "hardlink"}
+    variables["UV_CACHE_DIR"] = str(CACHE / "uv")
     with ExitStack() as stack:
         made = tempfile.TemporaryDirectory(prefix="matrix-")
         folders = Path(stack.enter_context(made))
