@@ -65,8 +65,8 @@ class _Paging:
             descending=sort.startswith("-"),
             **{name: value for name, value in filters.items() if value is not None},
         )
-        items = [schema.model_validate(row) for row in page.items]
-        return Page[schema](items=items, next=self._address(page.next, sort))  # type: ignore[valid-type]
+        found = {"items": page.items, "next": self._address(page.next, sort)}
+        return Page[schema].model_validate(found)  # type: ignore[valid-type]
 
     def _place(self, model: type[Base], sort: str) -> list[Any] | None:
         return None if self.after is None else _decode(self.after, model, sort)
