@@ -1,5 +1,6 @@
 """Tests of `python -m` for the API: what it serves, and what it says when it cannot."""
 
+import gc
 import json
 import os
 import signal
@@ -15,8 +16,10 @@ from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import pytest
+import uvicorn
 
 from {{cookiecutter.project_slug}} import api
+from {{cookiecutter.project_slug}}.api.__main__ import main
 from {{cookiecutter.project_slug}}.settings import Settings
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
@@ -75,6 +78,21 @@ def test_no_answer_waits_for_an_acknowledgement(settings: Settings) -> None:
             took.append(time.perf_counter() - begun)
         connection.close()
     assert statistics.median(took) < 0.03
+
+
+def test_a_collection_of_garbage_does_not_look_through_all_that_was_imported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    frozen = []
+
+    def serve(*_: object, **__: object) -> None:
+        frozen.append(gc.get_freeze_count())
+
+    monkeypatch.setenv("API_PORT", "0")
+    monkeypatch.setattr(uvicorn.Server, "run", serve)
+    main()
+    gc.unfreeze()
+    assert frozen[0] > 10_000
 
 
 def test_a_port_that_is_taken_gives_one_sentence(settings: Settings) -> None:

@@ -1,5 +1,6 @@
 """Serves the API until it is told to end."""
 
+import gc
 import logging
 import os
 import socket
@@ -50,6 +51,9 @@ def main() -> None:
         server_header=False,
         timeout_graceful_shutdown=int(settings.api_timeout) + 1,
     )
+    # What is there by now stays: no collection of garbage need look through it again.
+    gc.collect()
+    gc.freeze()
     with listener:
         try:
             uvicorn.Server(config).run(sockets=[listener])
