@@ -17,6 +17,9 @@ TEMPLATE = Path(__file__).resolve().parents[1]
 PROJECT_TREE = TEMPLATE / "{{cookiecutter.project_slug}}"
 COOKIECUTTER = (sys.executable, "-m", "cookiecutter")
 
+# One more than cores: tests also wait, for a server, a lock or a clock.
+AT_ONCE = (os.cpu_count() or 1) + 1
+
 # What a command needs of the caller's environment to reach the network, or to run at all.
 PASSED_ON = (
     "PIP_CERT",

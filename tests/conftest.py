@@ -1,11 +1,10 @@
 """What the tests share: rendering, once per combination, far from the user's home folder."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from baking import TEMPLATE, Bake, BakedProject
+from baking import AT_ONCE, TEMPLATE, Bake, BakedProject
 from installing import install, installed, uv_environment  # noqa: F401 - fixtures
 from pytest_cookies.plugin import Cookies
 
@@ -19,8 +18,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Run one more than cores: tests also wait, for a server, a lock or a clock."""
-    return (os.cpu_count() or 1) + 1
+    """Say how many processes `-n auto` means."""
+    return AT_ONCE
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -24,7 +24,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import redis_server
-from baking import COOKIECUTTER, TEMPLATE, BakedProject, environment, run, typed
+from baking import (
+    AT_ONCE,
+    COOKIECUTTER,
+    TEMPLATE,
+    BakedProject,
+    environment,
+    run,
+    typed,
+)
 from combinations import ENDS, OPTIONS, PROJECTS, Answers
 from installing import Installed, install_project, uv
 from migrating import SEVERAL
@@ -226,8 +234,7 @@ def main(wanted: list[str]) -> int:
     with ExitStack() as stack:
         made = tempfile.TemporaryDirectory(prefix="matrix-")
         folders = Path(stack.enter_context(made))
-        # One more than cores: tests also wait, for a server, a lock or a clock.
-        pool = stack.enter_context(ThreadPoolExecutor((os.cpu_count() or 1) + 1))
+        pool = stack.enter_context(ThreadPoolExecutor(AT_ONCE))
         running = [
             pool.submit(execute, case, pythons[case.python], folders, variables)
             for case in cases(pythons, wanted)

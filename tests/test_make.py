@@ -66,8 +66,8 @@ def test_the_doctor_looks_at_the_installation_and_at_docker(
     env = environment_of(tmp_path / "home", PATH=str(programs))
 
     def doctor(status: int) -> str:
-        doctor = project / "scripts" / "doctor.py"
-        said = run(sys.executable, doctor, cwd=project, env=env, status=status).stdout
+        script = project / "scripts" / "doctor.py"
+        said = run(sys.executable, script, cwd=project, env=env, status=status).stdout
         return " ".join(said.split())
 
     assert "warn .venv not installed yet: make setup" in doctor(status=0)
