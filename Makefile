@@ -1,5 +1,5 @@
-# Needs Python 3.11 or newer, git and make; all else goes into this folder, and `make clean`
-# removes it again.
+# Needs Python 3.11 or newer, git and make. Everything else is installed into this folder, and
+# `make clean` removes it.
 
 PYTHON ?= python3
 database ?= sqlite
@@ -8,17 +8,17 @@ database ?= sqlite
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-# Nothing is written to the home folder, which may be missing or read-only.
+# The home folder may be missing or read-only.
 export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
 export UV_CACHE_DIR := $(CURDIR)/.cache/uv
-# What another project or an activated environment has set must not leak in.
+# Variables of another project or an activated environment must not leak in.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-fast bench lint fix tree clean
+.PHONY: help demo test test-all test-fast bench lint format manifest clean
 
-help: ## Say what can be made
+help: ## List all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 demo: $(INSTALLED) ## Render the default project into build/ and run it (database=postgresql)
@@ -29,35 +29,35 @@ demo: $(INSTALLED) ## Render the default project into build/ and run it (databas
 test: $(INSTALLED) ## Run all tests; some install rendered projects, which takes minutes
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-test-all: $(INSTALLED) ## Run every combination on every Python here, and write docs/matrix.md
-	$(BIN)/python tests/matrix.py
+test-all: $(INSTALLED) ## Test every project on every Python here, and write docs/matrix.md
+	cd tests && ../$(BIN)/python -m support.run_all
 
 test-fast: $(INSTALLED) ## Run the tests that only render, in a minute or two
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -n auto --dist worksteal tests/render
 
-bench: $(INSTALLED) ## Measure against others, and write docs/benchmarks.md (of="sqlite api")
+bench: $(INSTALLED) ## Compare with other projects, and write docs/benchmarks.md (of="sqlite api")
 	$(BIN)/python benchmarks/run.py $(of)
 
-lint: $(INSTALLED) ## Check style and types, and change nothing
+lint: $(INSTALLED) ## Check format, style and types, and change nothing
 	$(BIN)/python -m black --check --quiet .
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy
 
-fix: $(INSTALLED) ## Mend what black and ruff can mend
+format: $(INSTALLED) ## Format with black, and fix what ruff can fix
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m black --quiet .
 
-tree: $(INSTALLED) ## Write down which files each project has, for the tests to compare
-	$(BIN)/python -m pytest --quiet tests/test_rendering.py -k written_down --write-tree
+manifest: $(INSTALLED) ## List the files of every project in tests/support/manifest.txt
+	$(BIN)/python -m pytest --quiet tests/render/test_rendering.py -k manifest --write-manifest
 
-clean: ## Remove everything that was made here
+clean: ## Remove environments, caches and builds
 	rm -rf .venv .cache build .mypy_cache .pytest_cache .ruff_cache
 	find hooks tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The last line writes the target: an install that was interrupted starts afresh.
+# The last line creates the target, so an interrupted installation starts again.
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-		echo 'Python 3.11 or newer is needed: name one, as in "make PYTHON=python3.12".' >&2; \
+		echo 'Python 3.11 or newer is needed, for example: make PYTHON=python3.12' >&2; \
 		exit 1; }
 	rm -rf .venv
 	$(PYTHON) -m venv .venv

@@ -1,16 +1,16 @@
-"""Measures the API against that of a project of fastapi_template, side by side, in one run.
+"""Compare the API with that of a project of fastapi_template, side by side, in one run.
 
     DATABASE_URL=... python benchmarks/api.py OURS RIVAL
 
-OURS is a rendered project with `api`, and may be changed. RIVAL is one that was made with
+OURS is a rendered project with `api`, and is changed. RIVAL is a project created with
 
     fastapi_template --name rival --api-type rest --orm sqlalchemy --dummy --routers \
         --migrations --quiet --db postgresql        (or sqlite)
 
-Runs with a Python that has what both depend on. Each is served by one process of uvicorn, as
-its own command does it, with its log going nowhere; both read the same rows from the same
-table of the same database: that of RIVAL, which OURS gets a model and a route for. Each line is
-the median of the ratios of neighbouring rounds, with the lowest and the highest.
+Runs with a Python that has the dependencies of both. Each project's own command serves it with
+one process of uvicorn, without a log. Both read the same rows from the same table of the same
+database: that of RIVAL, for which OURS gets a model and a route. Each line is the median of the
+ratios of neighbouring rounds, with the lowest and the highest.
 """
 
 import asyncio
@@ -34,43 +34,41 @@ ROWS = 1000
 AIM = 1.5
 
 MODEL = '''\
-"""The table that fastapi_template makes."""
+"""Table of fastapi_template."""
 
 from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from .base import Base
+from ..db import Base, IntegerId
 
 
-class Dummy(Base):
-    """A row of it, which has no timestamps."""
+class Dummy(IntegerId, Base):
+    """Row of the table."""
 
     __tablename__ = "dummy_model"
-    created_at = None
-    updated_at = None
 
     name: Mapped[str] = mapped_column(String(200))
 '''
-# As docs/api.md says, and like the routes that the project has.
+# Written as docs/api.md shows it, like the project's own routes.
 ROUTE = '''\
-"""Dummies over HTTP."""
+"""Routes of dummies."""
 
 from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
-from ...models.dummy import Dummy as Model
-from ...repository import Repository
-from ..dependencies import Reader
-from ..etags import IfNoneMatch
-from ..pages import Page, Paging
+from ...db import Repository
+from ...models.dummy import Dummy
+from ..dependencies import ReadSessionDep
+from ..etags import IfNoneMatchDep
+from ..pagination import Page, PaginationDep
 
 router = APIRouter(prefix="/dummies")
 
 
-class Dummy(BaseModel):
-    """A row of it."""
+class DummyRead(BaseModel):
+    """Dummy in a response."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -79,29 +77,33 @@ class Dummy(BaseModel):
 
 
 @router.get("")
-async def list_dummies(session: Reader, paging: Paging) -> Page[Dummy]:
-    """List them."""
-    return await paging.page(Repository[Model](session), Dummy)
+async def list_dummies(
+    session: ReadSessionDep, pagination: PaginationDep
+) -> Page[DummyRead]:
+    """List dummies."""
+    return await pagination.page(Repository[Dummy](session), DummyRead)
 
 
-@router.get("/{dummy_id}", response_model=Dummy)
-async def get_dummy(session: Reader, dummy_id: int, known: IfNoneMatch) -> Any:
-    """Return one."""
-    row = await Repository[Model](session).get(dummy_id)
-    return known.answer(Dummy.model_validate(row))
+@router.get("/{dummy_id}", response_model=DummyRead)
+async def get_dummy(
+    session: ReadSessionDep, dummy_id: int, if_none_match: IfNoneMatchDep
+) -> Any:
+    """Return a dummy."""
+    row = await Repository[Dummy](session).get(dummy_id)
+    return if_none_match.respond(DummyRead.model_validate(row))
 '''
 
 DRIVERS = {"postgresql": "postgresql+asyncpg", "sqlite": "sqlite+aiosqlite"}
 
 
 class Client(asyncio.Protocol):
-    """Sends the same request again and again on one connection, and counts the answers."""
+    """Client that repeats one request on one connection, and counts the responses."""
 
     def __init__(self, request: bytes) -> None:
-        """Begin with nothing sent."""
+        """Store the request; nothing is sent yet."""
         self.request = request
         self.buffer = b""
-        self.answers = 0
+        self.responses = 0
         self.length = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -111,7 +113,7 @@ class Client(asyncio.Protocol):
         transport.write(self.request)
 
     def data_received(self, data: bytes) -> None:
-        """Send the next request when an answer is complete."""
+        """Send the next request when a response is complete."""
         self.buffer += data
         if not self.length:
             head, end, _ = self.buffer.partition(b"\r\n\r\n")
@@ -121,30 +123,31 @@ class Client(asyncio.Protocol):
             size = head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]
             self.length = len(head) + 4 + int(size)
         if len(self.buffer) >= self.length:
-            self.answers += 1
+            self.responses += 1
             self.buffer, self.length = b"", 0
             self.transport.write(self.request)
 
 
 async def rate(port: int, path: str) -> float:
-    """Return how many requests per second are answered."""
+    """Measure requests per second."""
     request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
     loop = asyncio.get_running_loop()
-    made = [
+    clients = [
         await loop.create_connection(lambda: Client(request), "127.0.0.1", port)
         for _ in range(CONNECTIONS)
     ]
     await asyncio.sleep(0.3)
-    before, started = sum(each.answers for _, each in made), time.perf_counter()
+    before, started = sum(each.responses for _, each in clients), time.perf_counter()
     await asyncio.sleep(SECONDS)
-    after, took = sum(each.answers for _, each in made), time.perf_counter() - started
-    for transport, _ in made:
+    after = sum(each.responses for _, each in clients)
+    seconds = time.perf_counter() - started
+    for transport, _ in clients:
         transport.abort()
-    return (after - before) / took
+    return (after - before) / seconds
 
 
 async def compare(name: str, ours: tuple[int, str], theirs: tuple[int, str]) -> None:
-    """Print how many times as many requests ours answers."""
+    """Print the ratio of our requests per second to theirs."""
     pairs = [(await rate(*ours), await rate(*theirs)) for _ in range(ROUNDS)]
     ratios = [mine / other for mine, other in pairs]
     middle = statistics.median(ratios)
@@ -158,17 +161,19 @@ async def compare(name: str, ours: tuple[int, str], theirs: tuple[int, str]) -> 
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
     return port
 
 
 @contextmanager
-def served(folder: Path, module: str, port: int, **variables: str) -> Iterator[None]:
+def served(
+    folder: Path, command: tuple[str, ...], port: int, **variables: str
+) -> Iterator[None]:
     """Serve a project while the block runs."""
     process = subprocess.Popen(
-        [sys.executable, "-m", module],
+        [sys.executable, "-m", *command],
         cwd=folder,
         env=os.environ | variables,
         stdout=subprocess.DEVNULL,
@@ -177,7 +182,7 @@ def served(folder: Path, module: str, port: int, **variables: str) -> Iterator[N
     try:
         for _ in range(100):
             time.sleep(0.1)
-            assert process.poll() is None, f"{module} ended"
+            assert process.poll() is None, f"{command[0]} ended"
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
@@ -189,7 +194,7 @@ def served(folder: Path, module: str, port: int, **variables: str) -> Iterator[N
 
 
 async def fill(url: URL) -> None:
-    """Make the table of RIVAL and put rows into it."""
+    """Create the table of RIVAL and insert rows."""
     engine = create_async_engine(url.set(drivername=DRIVERS[url.get_backend_name()]))
     async with engine.begin() as connection:
         await connection.execute(text("DROP TABLE IF EXISTS dummy_model"))
@@ -203,11 +208,13 @@ async def fill(url: URL) -> None:
 
 def main(ours: Path, rival: Path, url: URL) -> None:
     """Print the lines of one database."""
-    address = url.render_as_string(hide_password=False)
     package = next((ours / "src").iterdir()).name
-    own = {"DATABASE_URL": address, "PYTHONPATH": str(ours / "src")}
+    own = {
+        "DATABASE_URL": url.render_as_string(hide_password=False),
+        "PYTHONPATH": str(ours / "src"),
+    }
     subprocess.run(
-        [sys.executable, "-m", f"{package}.migrations", "upgrade", "head"],
+        [sys.executable, "-m", package, "db", "upgrade", "head"],
         cwd=ours,
         env=os.environ | own,
         check=True,
@@ -229,8 +236,8 @@ def main(ours: Path, rival: Path, url: URL) -> None:
     }
     with ExitStack() as stack:
         own["API_PORT"] = str(ports[0])
-        stack.enter_context(served(ours, f"{package}.api", ports[0], **own))
-        stack.enter_context(served(rival, "rival", ports[1], **theirs))
+        stack.enter_context(served(ours, (package, "serve"), ports[0], **own))
+        stack.enter_context(served(rival, ("rival",), ports[1], **theirs))
         for name, mine, other in (
             ("one row", "/dummies/7", "/api/dummy/?limit=1&offset=6"),
             ("a page of 50", "/dummies?size=50", "/api/dummy/?limit=50"),
@@ -240,5 +247,5 @@ def main(ours: Path, rival: Path, url: URL) -> None:
 
 
 if __name__ == "__main__":
-    address = (sys.argv[3:] or [os.environ["DATABASE_URL"]])[0]
-    main(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve(), make_url(address))
+    database = make_url((sys.argv[3:] or [os.environ["DATABASE_URL"]])[0])
+    main(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve(), database)

@@ -1,10 +1,10 @@
-"""Measures the data layer against others, side by side, in one run.
+"""Compare the data layer with others, side by side, in one run.
 
     DATABASE_URL=... python benchmarks/data_layer.py
 
-It makes two databases beside the one that is named. It runs with the Python of a rendered project that has advanced-alchemy beside it, and prints
-rows of a table. Ours and the other take turns; a row holds the median of the ratios of
-neighbouring rounds, with the lowest and the highest. Above 1 means that ours is faster.
+Runs with the Python of a rendered project and advanced-alchemy, creates two databases beside the
+named one, and prints rows of a table. Ours and the other alternate; a row has the median of the
+ratios of neighbouring rounds, with the lowest and the highest. Above 1 means that ours is faster.
 """
 
 import asyncio
@@ -21,11 +21,10 @@ from typing import Any
 import sqlalchemy as sa
 from advanced_alchemy.filters import LimitOffset
 from advanced_alchemy.repository import SQLAlchemyAsyncRepository
-from async_app import dialect
-from async_app.database import Database
-from async_app.migrations.runner import upgrade
-from async_app.models import Base, Post, User
-from async_app.repository import Repository
+from async_app.db import Database, Model, Repository
+from async_app.db.engine import DIALECT_NAME
+from async_app.migrations import upgrade
+from async_app.models import Post, User
 from async_app.settings import Settings
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
@@ -35,51 +34,51 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.orm import Mapped, mapped_column, selectinload
 
 Work = Callable[[], Awaitable[None]]
-POSTGRESQL = dialect.NAME == "postgresql"
+POSTGRESQL = DIALECT_NAME == "postgresql"
 ROUNDS = 7
 MANY = 100_000
 READS = 300
 
 
-class Line(Base):
-    """A row of plain columns."""
+class Line(Model):
+    """Model with plain columns."""
 
     number: Mapped[int] = mapped_column(index=True)
     word: Mapped[str]
 
 
 class Lines(SQLAlchemyAsyncRepository[Line]):
-    """What advanced-alchemy reads and writes lines with."""
+    """Repository of lines in advanced-alchemy."""
 
     model_type = Line
 
 
 class Users(SQLAlchemyAsyncRepository[User]):
-    """What advanced-alchemy reads users with."""
+    """Repository of users in advanced-alchemy."""
 
     model_type = User
 
 
 class SessionPerCall:
-    """A repository of the kind that opens a session for each call."""
+    """Repository that opens a session for each call."""
 
     def __init__(self, engine: AsyncEngine) -> None:
-        """Remember what makes the sessions."""
+        """Create the session factory."""
         self.sessions = async_sessionmaker(engine, expire_on_commit=False)
 
     async def get(self, id: int) -> Line | None:
-        """Read a line in a session of its own."""
+        """Read a line in a new session."""
         async with self.sessions() as session:
             return await session.get(Line, id)
 
     async def add(self, line: Line) -> None:
-        """Write a line in a transaction of its own."""
+        """Insert a line in a new transaction."""
         async with self.sessions() as session, session.begin():
             session.add(line)
 
 
 async def took(work: Work) -> float:
-    """Return how many seconds it takes."""
+    """Measure seconds."""
     start = time.perf_counter()
     await work()
     return time.perf_counter() - start
@@ -98,7 +97,7 @@ def print_row(name: str, other: str, ratios: list[float], aim: float | None) -> 
 async def compare(
     name: str, other: str, ours: Work, theirs: Work, aim: float | None, rounds: int
 ) -> None:
-    """Print how many times faster ours is: the other's time over ours."""
+    """Print the ratio of the other's time to ours."""
     await ours()
     await theirs()
     ratios = []
@@ -120,9 +119,9 @@ def rows(count: int) -> Any:
 async def by_the_book(database: Database) -> AsyncIterator[AsyncEngine]:
     """Yield an engine as SQLAlchemy's documentation shows it, with pre-ping.
 
-    On SQLite it has the pragmas that ours has, for the same safety.
+    On SQLite it has the same pragmas as ours, for the same safety.
     """
-    engine = create_async_engine(database.settings.address, pool_pre_ping=True)
+    engine = create_async_engine(database.settings.sqlalchemy_url, pool_pre_ping=True)
     if not POSTGRESQL:
 
         @sa.event.listens_for(engine.sync_engine, "connect")
@@ -138,15 +137,15 @@ async def by_the_book(database: Database) -> AsyncIterator[AsyncEngine]:
 
 async def raw_connection(database: Database) -> Any:
     """Connect with the driver alone."""
-    address = database.settings.address
+    url = database.settings.sqlalchemy_url
     if POSTGRESQL:
         import asyncpg
 
-        url = address.set(drivername="postgresql")
+        url = url.set(drivername="postgresql")
         return await asyncpg.connect(url.render_as_string(hide_password=False))
     import aiosqlite
 
-    connection = await aiosqlite.connect(str(address.database))
+    connection = await aiosqlite.connect(str(url.database))
     await connection.execute("PRAGMA foreign_keys = ON")
     await connection.execute("PRAGMA synchronous = NORMAL")
     return connection
@@ -158,13 +157,13 @@ async def compare_reads(database: Database) -> None:
     async with database.transaction() as session:
         await Repository[Line](session).create_many(rows(READS))
         await session.flush()
-    async with database.reader() as session:
+    async with database.read_session() as session:
         first = await session.scalar(sa.select(sa.func.min(Line.id))) or 0
     ids = range(first, first + READS)
 
     async def ours() -> None:
         for id in ids:
-            async with database.reader() as session:
+            async with database.read_session() as session:
                 await Repository[Line](session).get(id)
 
     driver = await raw_connection(database)
@@ -201,7 +200,7 @@ async def compare_reads(database: Database) -> None:
 
         async def ours_in_one() -> None:
             for start in range(0, READS, 10):
-                async with database.reader() as session:
+                async with database.read_session() as session:
                     lines = Repository[Line](session)
                     for id in ids[start : start + 10]:
                         await lines.get(id)
@@ -210,7 +209,7 @@ async def compare_reads(database: Database) -> None:
             for id in ids:
                 await each.get(id)
 
-        name = "ten reads, one after the other"
+        name = "ten reads in sequence"
         await compare(name, "session per call", ours_in_one, per_call, None, ROUNDS)
 
         async def ours_write() -> None:
@@ -285,7 +284,7 @@ async def compare_inserts(database: Database) -> None:
 
 
 async def fill_users(database: Database, count: int) -> None:
-    """Store users, and two posts of each."""
+    """Insert users, and two posts of each."""
     async with database.transaction() as session:
         users = ({"email": f"{n}@example.com", "name": f"{n}"} for n in range(count))
         await Repository[User](session).create_many(users)
@@ -300,7 +299,7 @@ async def fill_users(database: Database, count: int) -> None:
 
 
 async def compare_pages(small: Database, large: Database) -> None:
-    """Read pages of 50 with two relationships, of few rows and of many."""
+    """Read pages of 50 rows with two relationships, from small and large tables."""
     loaders = (selectinload(User.posts), selectinload(User.tags))
     await fill_users(small, 1_000)
     await fill_users(large, 1_000_000)
@@ -310,7 +309,7 @@ async def compare_pages(small: Database, large: Database) -> None:
         async def work() -> None:
             for _ in range(50):
                 after = (chance.randrange(1, count - 60),)
-                async with database.reader() as session:
+                async with database.read_session() as session:
                     await Repository[User](session).page(*loaders, after=after)
 
         return work
@@ -341,7 +340,7 @@ async def compare_pages(small: Database, large: Database) -> None:
         async def few() -> None:
             for _ in range(3):
                 after = (chance.randrange(1, 1_000_000 - 60),)
-                async with large.reader() as session:
+                async with large.read_session() as session:
                     await Repository[User](session).page(*loaders, after=after)
 
         other = "advanced-alchemy, offset and count"
@@ -349,7 +348,7 @@ async def compare_pages(small: Database, large: Database) -> None:
 
 
 async def compare_writers(database: Database) -> None:
-    """Write and read at once, where there is one writer at a time."""
+    """Write and read concurrently, with one writer at a time."""
 
     async def write(times: int) -> None:
         for n in range(times):
@@ -364,42 +363,42 @@ async def compare_writers(database: Database) -> None:
 
     await compare("400 writes by 8 tasks", "ours, by one task", eight, one, 0.8, ROUNDS)
 
-    async def look() -> None:
+    async def read() -> None:
         for n in range(READS):
-            async with database.reader() as session:
+            async with database.read_session() as session:
                 await session.get(Line, n + 1)
 
     async def beside() -> None:
         async with database.transaction() as session:
             session.add(Line(number=0, word="x"))
             await session.flush()
-            await look()
+            await read()
 
     name = "reading beside an open write"
-    await compare(name, "ours, reading alone", beside, look, 1 / 1.1, 2 * ROUNDS)
+    await compare(name, "ours, reading alone", beside, read, 1 / 1.1, 2 * ROUNDS)
 
 
 async def compare_starts(database: Database) -> None:
     """Import the package and run a first query, each in a new process."""
-    address = database.settings.address
+    sqlalchemy_url = database.settings.sqlalchemy_url
     driver = "asyncpg" if POSTGRESQL else "aiosqlite"
     bare = f"""
 import asyncio, pydantic_settings, sqlalchemy.orm, {driver}
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 async def main():
-    engine = create_async_engine({address.render_as_string(hide_password=False)!r})
+    engine = create_async_engine({sqlalchemy_url.render_as_string(hide_password=False)!r})
     async with AsyncSession(engine) as session:
         await session.execute(sqlalchemy.text("SELECT 1"))
     await engine.dispose()
 
 asyncio.run(main())
 """
-    url = address.set(drivername=dialect.NAME).render_as_string(hide_password=False)
+    url = sqlalchemy_url.set(drivername=DIALECT_NAME)
+    url = url.render_as_string(hide_password=False)
     mine = f"""
 import asyncio
-from async_app.database import Database
-from async_app.repository import Repository
+from async_app.db import Database, Repository
 from async_app.settings import Settings
 
 async def main():
@@ -441,7 +440,7 @@ async def main(url: str) -> None:
             engine = server.engine.execution_options(isolation_level="AUTOCOMMIT")
             async with engine.connect() as connection:
                 for each in (small, large):
-                    name = each.settings.address.database
+                    name = each.settings.sqlalchemy_url.database
                     for what in ("DROP DATABASE IF EXISTS", "CREATE DATABASE"):
                         await connection.execute(sa.text(f"{what} {name}"))
     async with small, large:

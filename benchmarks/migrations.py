@@ -1,10 +1,10 @@
-"""Times Alembic's commands in a rendered project against Alembic's own `async` template.
+"""Compare Alembic's commands in a rendered project with Alembic's own `async` template.
 
     python benchmarks/migrations.py sqlite|postgresql [revisions] [rounds]
 
-Both have the same revisions, one table each, and the same models; they take turns in one
-run. What is printed are rows of a table: the median of the ratios of neighbouring rounds, with
-the lowest and the highest. Below 1 means that ours is faster. DATABASE_URL names the server.
+Both have the same revisions, one table each, and the same models; they alternate in one run. The
+output is rows of a table: the median of the ratios of neighbouring rounds, with the lowest and
+the highest. Below 1 means that ours is faster. DATABASE_URL names the server.
 """
 
 import os
@@ -51,7 +51,7 @@ def write_revisions(folder: Path, count: int) -> None:
 
 
 def make_ours(folder: Path, database: str, count: int) -> Path:
-    """Render a project without models of its own, and give it the revisions."""
+    """Render a project without sample models, and add the revisions."""
     answers = {"database": database, "sample_models": False, "project_slug": "ours"}
     path = Path(
         cookiecutter(
@@ -60,14 +60,14 @@ def make_ours(folder: Path, database: str, count: int) -> Path:
     )
     write_revisions(path / "src/ours/migrations/versions", count)
     (path / "src/ours/models/tables.py").write_text(
-        '"""Tables."""\n\nfrom sqlalchemy import Column, Integer, Table\n\nfrom .base import Base\n'
+        '"""Tables."""\n\nfrom sqlalchemy import Column, Integer, Table\n\nfrom ..db import Base\n'
         + TABLES.format(count=count, metadata="Base.metadata")
     )
     return path
 
 
-def make_stock(folder: Path, address: str, count: int) -> Path:
-    """Make what `alembic init --template async` makes, and give it the same."""
+def make_stock(folder: Path, url: str, count: int) -> Path:
+    """Run `alembic init --template async`, and add the same revisions and models."""
     path = folder / "stock"
     path.mkdir()
     alembic(path, "init", "--template", "async", "migrations")
@@ -75,7 +75,7 @@ def make_stock(folder: Path, address: str, count: int) -> Path:
     ini.write_text(
         re.sub(
             "sqlalchemy.url = .*",
-            lambda _: f"sqlalchemy.url = {address}",
+            lambda _: f"sqlalchemy.url = {url}",
             ini.read_text(),
         )
     )
@@ -92,7 +92,7 @@ def make_stock(folder: Path, address: str, count: int) -> Path:
 
 
 def alembic(path: Path, *arguments: str, **variables: str) -> float:
-    """Run a command and return how many seconds it took."""
+    """Run a command, and measure seconds."""
     started = time.perf_counter()
     subprocess.run(
         [sys.executable, "-m", "alembic", *arguments],
@@ -107,7 +107,7 @@ def alembic(path: Path, *arguments: str, **variables: str) -> float:
 
 
 def compare(database: str, server: str, count: int, rounds: int) -> None:
-    """Print one line for each command: the ratio of ours to stock in each round."""
+    """Print a row for each command: the ratios of our time to stock's."""
     ratios: dict[str, list[tuple[float, float]]] = {}
     made = []
     for number in range(rounds):
@@ -115,24 +115,22 @@ def compare(database: str, server: str, count: int, rounds: int) -> None:
             folder = Path(temporary)
             names = [f"bench_{os.getpid()}_{number}_{who}" for who in ("ours", "stock")]
             if database == "sqlite":
-                addresses = [f"sqlite:///{folder}/{name}.db" for name in names]
+                urls = [f"sqlite:///{folder}/{name}.db" for name in names]
             else:
                 for name in names:
                     psql(server, f"CREATE DATABASE {name}")
                 made += names
-                addresses = [f"{server}/{name}" for name in names]
+                urls = [f"{server}/{name}" for name in names]
             driver = {"sqlite": "aiosqlite", "postgresql": "asyncpg"}[database]
             ours = make_ours(folder, database, count)
-            stock = make_stock(
-                folder, addresses[1].replace(":", f"+{driver}:", 1), count
-            )
+            stock = make_stock(folder, urls[1].replace(":", f"+{driver}:", 1), count)
             for command in (["upgrade", "head"], ["current"], ["check"]):
                 took: dict[Path, float] = {}
-                # Neither always comes first, and none pays for what was written before.
+                # Alternate the order; a checkpoint keeps earlier writes out of the measurement.
                 for path in (ours, stock) if number % 2 else (stock, ours):
                     if database == "postgresql":
                         psql(server, "CHECKPOINT")
-                    took[path] = alembic(path, *command, DATABASE_URL=addresses[0])
+                    took[path] = alembic(path, *command, DATABASE_URL=urls[0])
                 ratios.setdefault(" ".join(command), []).append(
                     (took[ours], took[stock])
                 )

@@ -1,8 +1,8 @@
-"""Renders and installs what is measured, measures it, and writes docs/benchmarks.md.
+"""Render, install and measure projects, and write docs/benchmarks.md.
 
 python benchmarks/run.py [database or part ...]
 
-The parts are data_layer, migrations, api and search. What is not named is left as it stands.
+The parts are data_layer, migrations, api and search. Other sections of the page are kept.
 """
 
 import os
@@ -22,22 +22,22 @@ NAMED = (
     *("advanced-alchemy", "aiosqlite", "alembic", "asyncpg", "fastapi"),
     *("fastapi-template", "sqlalchemy", "uvicorn"),
 )
-# A setting for development would have Python compile all modules for each command.
+# A developer's PYTHONDONTWRITEBYTECODE would make each command compile all modules.
 UNSET = ("DATABASE_URL", "PYTHONDONTWRITEBYTECODE")
 RIVAL = "fastapi_template>=6.1,<7"
 HEAD = """\
 # Benchmarks
 
-`make bench` writes this page. Each row is measured side by side in one run: ours and the other
-take turns, and the ratio is the median over neighbouring rounds, with the lowest and the highest.
-An aim that is not reached says **no**.
+`make bench` writes this page. Each row compares two programs in one run: they alternate, and the
+ratio is the median over neighbouring rounds, with the lowest and the highest. **no** marks an aim
+that is not reached.
 """
 FASTER = """
 ## {database}: the data layer
 
 {run}
 
-How many times faster ours is than the other. The database is
+The ratio of the other's time to ours. The database is
 {where}.
 
 | what | against | ratio | spread | at least | reached |
@@ -48,7 +48,7 @@ LONGER = """
 
 {run}
 
-How many times as long ours takes as the other.
+The ratio of our time to the other's.
 
 | what | against | ratio | spread | at most | reached |
 |---|---|---|---|---|---|
@@ -58,8 +58,8 @@ API = """
 
 {run}
 
-How many times as many requests ours answers as the project that `fastapi_template` makes, with one
-process of uvicorn each, the same database and the same rows.
+The ratio of our requests per second to those of a project of `fastapi_template`, with one process
+of uvicorn each, the same database and the same rows.
 
 | what | against | ratio | spread | at least | reached |
 |---|---|---|---|---|---|
@@ -96,14 +96,14 @@ def install(python: Path, *wanted: object) -> None:
 
 
 def make_environment(folder: Path) -> Path:
-    """Make an empty environment, and return its Python."""
+    """Create an empty environment, and return its Python."""
     uv = (sys.executable, "-m", "uv", "venv", "--quiet", "--clear")
     call(*uv, "--python", sys.executable, folder)
     return folder / "bin" / "python"
 
 
 def prepare(database: str) -> tuple[Path, Path]:
-    """Render and install a project with the API and the search, and the rivals beside it."""
+    """Render and install a project with API and search, and the data layer's rivals beside it."""
     folder = CACHE / database
     call(
         *(sys.executable, "-m", "cookiecutter", TEMPLATE, "--no-input"),
@@ -120,9 +120,9 @@ def prepare(database: str) -> tuple[Path, Path]:
 
 
 def prepare_rival(database: str) -> tuple[Path, Path]:
-    """Let fastapi_template make a project, and give it an environment with ours in it.
+    """Create a project with fastapi_template, and install both projects into one environment.
 
-    One environment serves both, so that both run with the same libraries.
+    One environment means that both run with the same libraries.
     """
     folder = CACHE / f"rival-{database}"
     shutil.rmtree(folder, ignore_errors=True)
@@ -135,7 +135,7 @@ def prepare_rival(database: str) -> tuple[Path, Path]:
         *("--migrations", "--ci", "none", "--db", database),
         cwd=folder,
         HOME=str(CACHE / "home"),
-        # It looks for uv there.
+        # fastapi_template looks for uv on the PATH.
         PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     )
     project = CACHE / database / "async_app"
@@ -154,7 +154,7 @@ def measure(database: str, parts: list[str]) -> list[str]:
     served: tuple[object, ...] = ()
     variables = {}
     if database == "postgresql":
-        # It hands on the address of the server that it starts.
+        # The script passes on the URL of the server that it starts.
         served = (python, project / "scripts" / "embedded_postgres.py")
     else:
         for old in project.parent.glob("bench.db*"):
@@ -177,12 +177,12 @@ def measure(database: str, parts: list[str]) -> list[str]:
 
 
 def by_heading(sections: list[str]) -> dict[str, str]:
-    """Map the heading of each section to the section, which begins with an empty line."""
+    """Map the heading of each section to the section, whose first line is empty."""
     return {section.split("\n")[1]: section for section in sections}
 
 
 def this_run(python: Path) -> str:
-    """Say where and when it was measured, and with which versions."""
+    """Describe the date, the machine and the versions of a run."""
     listed = call(sys.executable, "-m", "uv", "pip", "list", "--python", python)
     lines = [line.lower().split()[:2] for line in listed.splitlines()]
     versions = sorted(" ".join(line) for line in lines if line[0] in NAMED)
@@ -194,10 +194,10 @@ def this_run(python: Path) -> str:
 
 
 def main(named: list[str]) -> int:
-    """Measure what is named, or everything, and write it into the page."""
+    """Measure the named databases and parts, or everything, and write the page."""
     if unknown := [name for name in named if name not in (*TITLES, *PARTS)]:
         known = ", ".join((*TITLES, *PARTS))
-        print(f"{unknown[0]} cannot be measured; there are {known}", file=sys.stderr)
+        print(f"unknown part {unknown[0]}; choose from {known}", file=sys.stderr)
         return 1
     before = re.split(r"(?m)^(?=\n## )", PAGE.read_text(encoding="utf-8"))[1:]
     sections = by_heading(before)

@@ -1,10 +1,10 @@
-"""Measures the search for the nearest of 100,000 documents, in one run.
+"""Measure the search for the nearest of 100,000 documents, in one run.
 
     python benchmarks/search.py DATABASE_URL
 
-Runs with the Python of a rendered project that has `search`. Times are the median of 100
-searches, with the lowest and the highest; a ratio is that of the bare driver's time, for
-the ids alone, over ours, and the one nearest to 1 is the best that can be had.
+Runs with the Python of a rendered project with `search`. Times are the median of 100 searches,
+with the lowest and the highest. The ratio is that of the bare driver's time, for ids alone, to
+ours; it cannot be much above 1.
 """
 
 import asyncio
@@ -16,22 +16,21 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import numpy as np
-from async_app import dialect
-from async_app.database import Database
-from async_app.migrations.runner import upgrade
-from async_app.repository import Repository
-from async_app.search import dialect as vectors
+from async_app.db import Database, Repository
+from async_app.db.engine import DIALECT_NAME
+from async_app.migrations import upgrade
+from async_app.search import backend
 from async_app.search.models import DIMENSION, Document
-from async_app.search.nearest import nearest
+from async_app.search.queries import nearest
 from async_app.settings import Settings
-from sqlalchemy import make_url, text
+from sqlalchemy import text
 
 Search = Callable[[Any], Awaitable[Any]]
 ROWS = 100_000
 QUESTIONS = 100
 K = 10
 
-# As in tests/search/recall.py: few directions, and noise in all others.
+# As in tests/load/search/recall.py: few directions, and noise in all others.
 random = np.random.default_rng(ROWS)
 directions = random.normal(size=(32, DIMENSION)) / 32**0.5
 
@@ -62,7 +61,7 @@ async def fill(database: Database, stored: Any) -> None:
 
 
 async def times(search: Search, asked: Any) -> list[float]:
-    """Return how many milliseconds each search took."""
+    """Measure the milliseconds of each search."""
     await search(asked[0])
     taken = []
     for question in asked:
@@ -78,15 +77,14 @@ def show(name: str, values: list[float], unit: str = "ms") -> None:
 
 
 async def bare(database: Database, asked: Any) -> list[float]:
-    """Return the times of the driver alone, with the same effort."""
-    address = make_url(database.settings.address)
-    order = "embedding <=> $1" if dialect.NAME == "postgresql" else ""
+    """Measure the driver alone, with the same number of candidates."""
+    order = "embedding <=> $1" if DIALECT_NAME == "postgresql" else ""
     if order:
         import asyncpg
 
-        url = address.set(drivername="postgresql").render_as_string(False)
-        driver: Any = await asyncpg.connect(url)
-        await driver.execute(f"SET hnsw.ef_search = {vectors.EFFORT}")
+        url = database.settings.sqlalchemy_url.set(drivername="postgresql")
+        driver: Any = await asyncpg.connect(url.render_as_string(False))
+        await driver.execute(f"SET hnsw.ef_search = {backend.EF_SEARCH}")
 
         async def search(question: Any) -> None:
             query = f"SELECT id, {order} FROM documents ORDER BY {order} LIMIT {K}"
@@ -95,15 +93,16 @@ async def bare(database: Database, asked: Any) -> list[float]:
         taken = await times(search, asked)
         await driver.close()
         return taken
-    async with database.reader() as session:
-        # With the function, be it the extension's or that of Python.
-        await vectors.prepare(session)
+    async with database.read_session() as session:
+        # The distance function of the extension, or of Python.
+        for hook in backend.CONNECTION_HOOKS:
+            await hook(session)
         connection = await (await session.connection()).get_raw_connection()
         driver = connection.driver_connection
 
         async def search(question: Any) -> None:
             query = (
-                f"SELECT id, {vectors.DISTANCE}(embedding, ?) AS distance"
+                f"SELECT id, {backend.DISTANCE_FUNCTION}(embedding, ?) AS distance"
                 f" FROM documents ORDER BY distance LIMIT {K}"
             )
             await driver.execute_fetchall(query, (question.tobytes(),))
@@ -126,11 +125,11 @@ async def main(url: str) -> None:
         found = 0
 
         async def plain(question: Any) -> Any:
-            async with database.reader() as session:
+            async with database.read_session() as session:
                 return await nearest(session, question.tolist(), K)
 
         async def filtered(question: Any) -> Any:
-            async with database.reader() as session:
+            async with database.read_session() as session:
                 return await nearest(session, question.tolist(), K, {"percent": 7})
 
         for question in asked:

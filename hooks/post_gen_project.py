@@ -1,13 +1,14 @@
-"""Removes what was not chosen: one table says which answer wants which paths."""
+"""Remove what was not chosen: one table maps answers to the paths that they need."""
 
 import json
 import shutil
 from pathlib import Path
 from urllib.parse import unquote
 
-# A row names the answers that want its paths together. A path that several rows list
-# stays when one of them holds.
+# A row names answers that need its paths, all of them together. A path of several rows stays
+# if one of them applies.
 WANTED_BY = {
+    "database=sqlite": ("src/{{cookiecutter.project_slug}}/db/driver.py",),
     "database=postgresql": (
         "compose.yaml",
         "scripts/embedded_postgres.py",
@@ -16,7 +17,7 @@ WANTED_BY = {
         "docs/api.md",
         "src/{{cookiecutter.project_slug}}/api",
         "src/{{cookiecutter.project_slug}}/cache/routes.py",
-        "src/{{cookiecutter.project_slug}}/cache/serving.py",
+        "src/{{cookiecutter.project_slug}}/cache/dependencies.py",
         "src/{{cookiecutter.project_slug}}/search/routes.py",
         "tests/api",
         "tests/cache/http",
@@ -37,6 +38,7 @@ WANTED_BY = {
         "tests/search",
     ),
     "sample_models=true": (
+        "src/{{cookiecutter.project_slug}}/seeds.py",
         "src/{{cookiecutter.project_slug}}/models/user.py",
         "src/{{cookiecutter.project_slug}}/models/profile.py",
         "src/{{cookiecutter.project_slug}}/models/post.py",
@@ -53,6 +55,7 @@ WANTED_BY = {
         "tests/api/test_users.py",
         "tests/cache/http/test_routes.py",
         "tests/models/test_samples.py",
+        "tests/test_seeds.py",
     ),
     "search=false sample_models=false": (
         "src/{{cookiecutter.project_slug}}/migrations/versions/.gitkeep",
@@ -61,22 +64,22 @@ WANTED_BY = {
 
 
 def unwanted(answers: dict[str, object]) -> list[str]:
-    """List the paths of the table that no answers want."""
+    """List the paths of the table that no answers need."""
     given = {
         f"{question}={str(answer).lower() if isinstance(answer, bool) else answer}"
         for question, answer in answers.items()
     }
     kept = {
         path
-        for wish, paths in WANTED_BY.items()
-        if given.issuperset(wish.split())
+        for row, paths in WANTED_BY.items()
+        if given.issuperset(row.split())
         for path in paths
     }
     return [path for paths in WANTED_BY.values() for path in paths if path not in kept]
 
 
 def remove(path: Path, root: Path) -> None:
-    """Remove a file or folder, if it is there, and the folders that it leaves empty."""
+    """Remove a file or folder, if it exists, and the folders that this empties."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     elif path.exists() or path.is_symlink():

@@ -1,4 +1,4 @@
-"""Draws the tables of the models into `docs/schema.md`, as a Mermaid diagram.
+"""Diagram of the tables in `docs/schema.md`, drawn from the models with Mermaid.
 
 With `--check` it writes nothing, and fails where the page shows something else.
 """
@@ -18,20 +18,23 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from {{cookiecutter.project_slug}}.dialect import NAME
-from {{cookiecutter.project_slug}}.models.base import load_models
+from {{cookiecutter.project_slug}}.db import Base
+from {{cookiecutter.project_slug}}.db.discovery import (
+    import_submodules,
+)
+from {{cookiecutter.project_slug}}.db.engine import DIALECT_NAME
 
 PAGE = Path(__file__).parents[1] / "docs" / "schema.md"
 
 TEXT = """\
-# The tables
+# Database schema
 
-What the models say, drawn by `make schema`. Run it after you have changed a model; `make check`
-fails where this page shows something else.
+Drawn from the models by `make schema`, or `python scripts/draw_schema.py`. Run it after you change
+a model: `make check` fails while this page shows something else.
 
 """
 
-NO_TABLES = "There are none yet: a model in `models/` makes the first one.\n"
+NO_TABLES = "No tables yet: add a model to `models/`.\n"
 
 
 def page(metadata: MetaData) -> str:
@@ -73,7 +76,7 @@ def _attribute(column: Column[Any]) -> str:
         *(["may be NULL"] if column.nullable else []),
         *([column.comment] if column.comment else []),
     ]
-    dialect = import_module(f"sqlalchemy.dialects.{NAME}").dialect()
+    dialect = import_module(f"sqlalchemy.dialects.{DIALECT_NAME}").dialect()
     kind = _word(column.type.compile(dialect).lower())
     remark = "; ".join(remarks).replace('"', "'")
     parts = [kind, _word(column.name), ", ".join(keys), remark and f'"{remark}"']
@@ -101,21 +104,22 @@ def _unique(table: Table) -> list[set[str]]:
 
 
 def _word(text: str) -> str:
-    """Write a type or a name as Mermaid takes it: without blanks and commas."""
+    """Return a type or a name as Mermaid accepts it: without blanks and commas."""
     text = text.replace('"', "").replace(", ", "-")
     return re.sub(r"[^\w()\[\]-]", "_", text)
 
 
 def main() -> int:
     """Write the page, or compare it."""
-    new = page(load_models())
+    import_submodules("{{cookiecutter.project_slug}}", "models")
+    new = page(Base.metadata)
     if "--check" not in sys.argv:
         PAGE.parent.mkdir(exist_ok=True)
         PAGE.write_text(new, encoding="utf-8", newline="\n")
         return 0
     if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == new:
         return 0
-    print("docs/schema.md does not show the models: run make schema", file=sys.stderr)
+    print("docs/schema.md differs from the models: run make schema", file=sys.stderr)
     return 1
 
 

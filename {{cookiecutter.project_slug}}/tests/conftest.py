@@ -1,4 +1,4 @@
-"""A migrated, private database for each test."""
+"""Fixtures: a private, migrated database for each test."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -7,72 +7,72 @@ from contextlib import ExitStack
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from {{cookiecutter.project_slug}}.database import Database
-from {{cookiecutter.project_slug}}.migrations.runner import upgrade
+from {{cookiecutter.project_slug}}.db import Database
+from {{cookiecutter.project_slug}}.migrations import upgrade
 from {{cookiecutter.project_slug}}.settings import Settings
 
-import scratch
-from thing import ThingBase
+from support.databases import DatabaseFactory, server
+from support.models import SupportBase
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start the server once for the run, not once for each of its processes."""
     if not hasattr(config, "workerinput"):
         stack = ExitStack()
-        stack.enter_context(scratch.server())
+        stack.enter_context(server())
         config.add_cleanup(stack.close)
 
 
 @pytest.fixture(autouse=True)
-def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the developer's own environment out of the tests."""
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the developer's settings from the environment of the tests."""
     for name in ("APP_ENV", *Settings.model_fields):
         monkeypatch.delenv(name.upper(), raising=False)
 
 
 @pytest.fixture(scope="session")
-def databases(tmp_path_factory: pytest.TempPathFactory) -> scratch.Scratch:
-    """What makes databases."""
-    return scratch.Scratch(tmp_path_factory.mktemp("databases"))
+def databases(tmp_path_factory: pytest.TempPathFactory) -> DatabaseFactory:
+    """Factory of databases."""
+    return DatabaseFactory(tmp_path_factory.mktemp("databases"))
 
 
 @pytest.fixture(scope="session")
-def migrated(databases: scratch.Scratch) -> Iterator[str]:
-    """The address of a migrated database, which the tests get copies of."""
-    address = databases.create()
-    asyncio.run(upgrade(Database(Settings(_env_file=None, database_url=address))))
-    yield address
-    databases.drop(address)
+def migrated(databases: DatabaseFactory) -> Iterator[str]:
+    """URL of a migrated database, which is copied for each test."""
+    url = databases.create()
+    asyncio.run(upgrade(Database(Settings(_env_file=None, database_url=url))))
+    yield url
+    databases.drop(url)
 
 
 @pytest.fixture
-def settings(databases: scratch.Scratch, migrated: str) -> Iterator[Settings]:
-    """The settings of a test, with a migrated database of its own."""
-    address = databases.create(copy_of=migrated)
-    yield Settings(_env_file=None, database_url=address)
-    databases.drop(address)
+def settings(databases: DatabaseFactory, migrated: str) -> Iterator[Settings]:
+    """Settings of a test, with its own migrated database."""
+    url = databases.create(copy_of=migrated)
+    yield Settings(_env_file=None, database_url=url)
+    databases.drop(url)
 
 
 @pytest.fixture
-def empty_settings(databases: scratch.Scratch) -> Iterator[Settings]:
-    """The settings of a test, with an empty database of its own."""
-    address = databases.create()
-    yield Settings(_env_file=None, database_url=address)
-    databases.drop(address)
+def empty_settings(databases: DatabaseFactory) -> Iterator[Settings]:
+    """Settings of a test, with its own empty database."""
+    url = databases.create()
+    yield Settings(_env_file=None, database_url=url)
+    databases.drop(url)
 
 
 @pytest.fixture
 async def database(settings: Settings) -> AsyncIterator[Database]:
-    """The migrated database of a test."""
+    """Migrated database of a test."""
     async with Database(settings) as database:
         yield database
 
 
 @pytest.fixture
-async def things(database: Database) -> None:
-    """The tables of `thing.py`."""
+async def items(database: Database) -> None:
+    """Tables of `support/models.py`."""
     async with database.engine.begin() as connection:
-        await connection.run_sync(ThingBase.metadata.create_all)
+        await connection.run_sync(SupportBase.metadata.create_all)
 
 
 @pytest.fixture

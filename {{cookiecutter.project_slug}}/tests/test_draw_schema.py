@@ -1,4 +1,4 @@
-"""Tests of the diagram of the tables."""
+"""Tests of the schema diagram."""
 
 import enum
 from typing import Any
@@ -19,7 +19,7 @@ import draw_schema
 
 
 class Size(enum.Enum):
-    """How much of it."""
+    """Size of a row."""
 
     SMALL = 1
     LARGE = 2
@@ -34,7 +34,7 @@ def test_without_tables_the_page_says_so() -> None:
     assert draw_schema.page(MetaData()).endswith(draw_schema.NO_TABLES)
 
 
-def test_a_column_is_drawn_with_its_type_its_keys_and_remarks() -> None:
+def test_a_column_shows_type_keys_and_remarks() -> None:
     metadata = MetaData()
     Table(
         "rows",
@@ -59,11 +59,9 @@ def test_a_column_is_drawn_with_its_type_its_keys_and_remarks() -> None:
         ({"primary_key": True}, "||--o|"),
         ({}, "|o--o{"),
     ],
-    ids=["many", "one", "one-by-its-id", "many-or-none"],
+    ids=["many", "one", "one-by-key", "many-or-none"],
 )
-def test_a_reference_shows_how_many_there_may_be(
-    options: dict[str, Any], ends: str
-) -> None:
+def test_a_reference_shows_its_cardinality(options: dict[str, Any], ends: str) -> None:
     metadata = MetaData()
     Table("a", metadata, Column("id", Integer, primary_key=True))
     Table("b", metadata, Column("a_id", ForeignKey("a.id"), **options))

@@ -1,4 +1,4 @@
-"""Tests of what can be set from outside."""
+"""Tests of the settings."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from {{cookiecutter.project_slug}}.settings import (
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder in place of the project's own."""
+    """An empty folder in place of the project's."""
     monkeypatch.setattr(module, "project_root", lambda: tmp_path)
     return tmp_path
 
@@ -55,7 +55,7 @@ def test_another_environment_reads_another_file(
         ("APP_ENV", "prod", "APP_ENV: Input should be 'development', 'test' or"),
     ],
 )
-def test_a_wrong_value_gives_one_line_that_names_it(
+def test_a_wrong_value_is_named_in_one_line(
     root: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -67,12 +67,26 @@ def test_a_wrong_value_gives_one_line_that_names_it(
     assert caught.value.__suppress_context__
 
 
-def test_an_argument_that_names_no_setting_is_refused(root: Path) -> None:
+def test_an_unknown_argument_is_refused(root: Path) -> None:
     with pytest.raises(SettingsError, match="database_pol_size: there is no such"):
         Settings(database_pol_size=3)
 
 
-def test_each_setting_stands_in_the_example() -> None:
+def test_an_unknown_name_in_a_file_is_a_warning(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (root / ".env").write_text("DATABASE_POOL_SIZ=2\nCOMPOSE_PROFILES=x\n")
+    (root / ".env.development").write_text("SOMETHING_ELSE_ENTIRELY=1\n")
+    module._warn_once.cache_clear()
+    Settings()
+    Settings()
+    assert caplog.messages == [
+        ".env: DATABASE_POOL_SIZ is not a setting; did you mean DATABASE_POOL_SIZE?",
+        ".env.development: SOMETHING_ELSE_ENTIRELY is not a setting",
+    ]
+
+
+def test_the_example_lists_each_setting() -> None:
     example = (module.project_root() / ".env.example").read_text(encoding="utf-8")
     for name in Settings.model_fields.keys() - {"root"}:
         assert f"# {name.upper()}=" in example

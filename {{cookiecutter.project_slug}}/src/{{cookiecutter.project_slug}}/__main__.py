@@ -1,1 +1,6 @@
-{% include ("samples" if cookiecutter.sample_models else "no_samples") ~ "/main.py" %}
+"""Command line of the application: `python -m {{cookiecutter.project_slug}}`."""
+
+from .cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""The API as tests use it: in process, or over real HTTP."""
+"""Fixtures of the API: the application, in process or over HTTP."""
 
 import asyncio
 import socket
@@ -12,11 +12,18 @@ from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 from sqlalchemy import text
 
-from {{cookiecutter.project_slug}} import parts
-from {{cookiecutter.project_slug}} import settings as module
-from {{cookiecutter.project_slug}}.api.app import create_app
+from {{cookiecutter.project_slug}} import (
+    settings as settings_module,
+)
+from {{cookiecutter.project_slug}}.api.app import (
+    PACKAGE,
+    create_app,
+)
 from {{cookiecutter.project_slug}}.api.settings import ApiSettings
-from {{cookiecutter.project_slug}}.database import Database
+from {{cookiecutter.project_slug}}.db import Database
+from {{cookiecutter.project_slug}}.db.discovery import (
+    import_submodules,
+)
 from {{cookiecutter.project_slug}}.settings import Settings
 
 TOKEN = "0123456789abcdef"
@@ -25,23 +32,18 @@ Serve = Callable[[FastAPI], Awaitable[AsyncClient]]
 
 
 @pytest.fixture(autouse=True)
-def no_api_settings_from_outside(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Keep the developer's own environment out of the tests.
-
-    What is served beside the API reads settings of its own, also from `.env`.
-    """
-    parts.load("settings")
-    for each in Settings.__subclasses__():
-        for name in each.model_fields:
+def isolated_api_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Ignore the developer's environment and `.env`, for every feature that is served."""
+    import_submodules(PACKAGE, "settings")
+    for feature_settings in Settings.__subclasses__():
+        for name in feature_settings.model_fields:
             monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setattr(module, "project_root", lambda: tmp_path)
+    monkeypatch.setattr(settings_module, "project_root", lambda: tmp_path)
 
 
 @pytest.fixture
 def api_settings(settings: Settings) -> ApiSettings:
-    """The settings of an API on the migrated database of the test."""
+    """Settings of an API on the migrated database of the test."""
     return ApiSettings(
         _env_file=None, database_url=settings.database_url, api_token=TOKEN
     )
@@ -49,13 +51,13 @@ def api_settings(settings: Settings) -> ApiSettings:
 
 @pytest.fixture
 def app(api_settings: ApiSettings) -> FastAPI:
-    """The application, not yet started."""
+    """Application that has not started."""
     return create_app(api_settings)
 
 
 @pytest.fixture
 async def client(app: FastAPI) -> AsyncIterator[AsyncClient]:
-    """A client of the application that may write, without a network in between."""
+    """Client of the started application, in process and with the write token."""
     async with app.router.lifespan_context(app):
         transport = ASGITransport(app)
         async with AsyncClient(transport=transport, base_url="http://test") as client:
@@ -65,9 +67,9 @@ async def client(app: FastAPI) -> AsyncIterator[AsyncClient]:
 
 @pytest.fixture
 async def older_revision(database: Database) -> None:
-    """Leave a database that is not at the revision of this code."""
+    """Set the database to a revision that the code does not have."""
     async with database.transaction() as session:
-        # It is not there yet while there is no migration.
+        # A project without migrations has no such table yet.
         columns = "(version_num VARCHAR(32) NOT NULL)"
         await session.execute(
             text(f"CREATE TABLE IF NOT EXISTS alembic_version {columns}")
@@ -78,7 +80,7 @@ async def older_revision(database: Database) -> None:
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
-    """A function that serves an application over HTTP and returns a client of it."""
+    """Function that serves an application over HTTP and returns a client."""
     async with AsyncExitStack() as stack:
 
         async def start(app: FastAPI) -> AsyncClient:
@@ -88,29 +90,33 @@ async def serve() -> AsyncIterator[Serve]:
 
 
 class Server(uvicorn.Server):
-    """A server that tells when it has started."""
+    """Server with an event for a completed startup."""
 
     def __init__(self, config: uvicorn.Config) -> None:
-        """Begin with a server that has not."""
+        """Create the server without starting it."""
         super().__init__(config)
         self.ready = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and tell."""
+        """Start, then set the event."""
         await super().startup(sockets)
         self.ready.set()
 
 
 @asynccontextmanager
 async def served(app: FastAPI) -> AsyncIterator[AsyncClient]:
-    """Serve an application with uvicorn while the block runs."""
+    """Serve an application with uvicorn inside the block."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = Server(uvicorn.Config(app, log_config=None))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        async with AsyncClient(base_url=address) as client:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        async with AsyncClient(base_url=url) as client:
             client.headers["Authorization"] = f"Bearer {TOKEN}"
+            # A server that cannot start fails the test instead of blocking it.
+            serving.add_done_callback(lambda _: server.ready.set())
             await server.ready.wait()
+            if serving.done():
+                serving.result()
             app.state.server = server
             yield client
         server.should_exit = True

@@ -1,7 +1,8 @@
-"""Tests of the application as a whole: what is served, and what is said about it."""
+"""Tests of the application factory, route discovery and the OpenAPI document."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.util import module_from_spec
 from types import ModuleType
 from typing import Any
 
@@ -9,54 +10,73 @@ import pytest
 from fastapi import APIRouter, FastAPI
 from httpx import ASGITransport, AsyncClient
 
-from {{cookiecutter.project_slug}} import parts
+from {{cookiecutter.project_slug}}.api import app as app_module
 from {{cookiecutter.project_slug}}.api.app import create_app
 from {{cookiecutter.project_slug}}.api.settings import ApiSettings
+from {{cookiecutter.project_slug}}.db.discovery import (
+    import_submodules,
+)
 
 
 def operations(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """List what a document describes, from all paths."""
+    """List the operations of an OpenAPI document."""
     return [each for path in document["paths"].values() for each in path.values()]
 
 
-def test_making_an_application_opens_nothing(app: FastAPI) -> None:
+def test_create_app_opens_nothing(app: FastAPI) -> None:
     assert not hasattr(app.state, "database")
 
 
-async def test_a_module_of_routes_is_served_without_being_registered(
+def test_app_is_created_on_first_access() -> None:
+    spec = app_module.__spec__
+    assert spec and spec.loader
+    fresh: Any = module_from_spec(spec)
+    spec.loader.exec_module(fresh)
+    assert "app" not in vars(fresh)
+    # The FastAPI command line looks for the name here, then reads the attribute.
+    assert "app" in dir(fresh)
+    created = fresh.app
+    assert isinstance(created, FastAPI)
+    assert fresh.app is created
+    assert not hasattr(fresh, "application")
+
+
+async def test_routes_modules_are_discovered(
     monkeypatch: pytest.MonkeyPatch, api_settings: ApiSettings
 ) -> None:
     module: Any = ModuleType("orders.routes")
-    seen: list[FastAPI] = []
+    started: list[FastAPI] = []
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         assert app.state.database.pool_status()["in_use"] == 0
-        seen.append(app)
+        started.append(app)
         app.state.checks["orders"] = app.state.database.ping
         yield
-        seen.clear()
+        started.clear()
 
     module.router = APIRouter(lifespan=lifespan)
 
-    @module.router.get("/orders")  # type: ignore[untyped-decorator]
+    @module.router.get("/_test/orders")  # type: ignore[untyped-decorator]
     async def list_orders() -> list[str]:
         return ["tea"]
 
-    found = parts.load("routes")
-    monkeypatch.setattr(parts, "load", lambda kind: [*found, module])
+    found = import_submodules(app_module.PACKAGE, "routes")
+    monkeypatch.setattr(
+        app_module, "import_submodules", lambda package, name: [*found, module]
+    )
     app = create_app(api_settings)
     async with app.router.lifespan_context(app):
-        assert len(seen) == 1
+        assert len(started) == 1
         transport = ASGITransport(app)
         async with AsyncClient(transport=transport, base_url="http://test") as client:
-            assert (await client.get("/orders")).json() == ["tea"]
+            assert (await client.get("/_test/orders")).json() == ["tea"]
             ready = (await client.get("/health/ready")).json()
     assert ready["checks"]["orders"] == "ok"
-    assert not seen
+    assert not started
 
 
-async def test_the_document_names_each_operation_once(client: AsyncClient) -> None:
+async def test_openapi_operation_ids_are_unique(client: AsyncClient) -> None:
     document = (await client.get("/openapi.json")).json()
     names = [each["operationId"] for each in operations(document)]
     assert "check_readiness" in names
@@ -64,9 +84,7 @@ async def test_the_document_names_each_operation_once(client: AsyncClient) -> No
     assert all(each["description"] for each in operations(document))
 
 
-async def test_the_document_describes_problems_where_they_are_answered(
-    client: AsyncClient,
-) -> None:
+async def test_openapi_documents_problem_responses(client: AsyncClient) -> None:
     document = (await client.get("/openapi.json")).json()
     assert "HTTPValidationError" not in str(document)
     for each in operations(document):
@@ -75,18 +93,18 @@ async def test_the_document_describes_problems_where_they_are_answered(
         ]
 
 
-async def test_the_documents_can_be_switched_off(api_settings: ApiSettings) -> None:
-    closed = api_settings.model_copy(update={"api_docs": False})
-    for settings, status in ((api_settings, 200), (closed, 404)):
+async def test_api_docs_false_hides_the_documentation(
+    api_settings: ApiSettings,
+) -> None:
+    hidden = api_settings.model_copy(update={"api_docs": False})
+    for settings, status in ((api_settings, 200), (hidden, 404)):
         transport = ASGITransport(create_app(settings))
         async with AsyncClient(transport=transport, base_url="http://test") as client:
             for path in ("/docs", "/openapi.json"):
                 assert (await client.get(path)).status_code == status
 
 
-async def test_the_page_of_documents_may_load_what_it_needs(
-    client: AsyncClient,
-) -> None:
+async def test_swagger_ui_may_load_its_assets(client: AsyncClient) -> None:
     response = await client.get("/docs")
     policy = response.headers["content-security-policy"]
     assert "https://cdn.jsdelivr.net" in response.text

@@ -1,4 +1,4 @@
-"""Tests of versions."""
+"""Tests of ETags."""
 
 import asyncio
 from typing import Any
@@ -9,22 +9,21 @@ from httpx import AsyncClient
 from pydantic import BaseModel, ConfigDict
 
 from {{cookiecutter.project_slug}}.api.dependencies import (
-    Reader,
-    Session,
+    ReadSessionDep,
+    SessionDep,
 )
 from {{cookiecutter.project_slug}}.api.etags import (
-    IfMatch,
-    IfNoneMatch,
+    IfMatchDep,
+    IfNoneMatchDep,
     etag,
 )
-from {{cookiecutter.project_slug}}.database import Database
-from {{cookiecutter.project_slug}}.repository import Repository
+from {{cookiecutter.project_slug}}.db import Database, Repository
 
-from thing import Thing
+from support.models import Item
 
 
-class ThingOut(BaseModel):
-    """A thing as it is served."""
+class ItemRead(BaseModel):
+    """Response body of an item."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -34,34 +33,39 @@ class ThingOut(BaseModel):
 
 @pytest.fixture
 async def path(
-    app: FastAPI, client: AsyncClient, database: Database, things: None
+    app: FastAPI, client: AsyncClient, database: Database, items: None
 ) -> str:
-    """Where a thing is served that can be changed."""
+    """Path of an item that can be read and renamed."""
 
-    @app.get("/things/{id}", response_model=ThingOut)
-    async def get_thing(session: Reader, id: int, known: IfNoneMatch) -> Any:
-        row = await Repository[Thing](session).get(id)
-        return known.answer(ThingOut.model_validate(row))
+    @app.get("/_test/items/{id}", response_model=ItemRead)
+    async def get_item(
+        session: ReadSessionDep, id: int, if_none_match: IfNoneMatchDep
+    ) -> Any:
+        row = await Repository[Item](session).get(id)
+        return if_none_match.respond(ItemRead.model_validate(row))
 
-    @app.put("/things/{id}")
-    async def rename(session: Session, id: int, name: str, seen: IfMatch) -> None:
-        await seen.check(session, Thing, id, ThingOut)
+    @app.put("/_test/items/{id}")
+    async def rename_item(
+        session: SessionDep, id: int, name: str, if_match: IfMatchDep
+    ) -> None:
+        await if_match.verify(session, Item, id, ItemRead)
         await asyncio.sleep(0.2)
-        await Repository[Thing](session).update(id, name=name)
+        await Repository[Item](session).update(id, name=name)
 
     async with database.transaction() as session:
-        return f"/things/{(await Repository[Thing](session).create(name='a')).id}"
+        item = await Repository[Item](session).create(name="a")
+        return f"/_test/items/{item.id}"
 
 
-def test_a_version_changes_with_what_it_is_of() -> None:
-    one, same = ThingOut(id=1, name="a"), ThingOut(id=1, name="a")
+def test_etag_depends_on_the_content() -> None:
+    one, same = ItemRead(id=1, name="a"), ItemRead(id=1, name="a")
     assert etag(one) == etag(same)
-    assert etag(one) != etag(ThingOut(id=1, name="b"))
+    assert etag(one) != etag(ItemRead(id=1, name="b"))
     assert etag(one).strip('"').isalnum()
 
 
 @pytest.mark.parametrize(
-    ("given", "status"),
+    ("header", "status"),
     [
         ("{}", 304),
         ("W/{}", 304),
@@ -71,12 +75,12 @@ def test_a_version_changes_with_what_it_is_of() -> None:
         ("", 200),
     ],
 )
-async def test_what_is_known_is_not_sent_again(
-    client: AsyncClient, path: str, given: str, status: int
+async def test_if_none_match_returns_304_for_a_known_version(
+    client: AsyncClient, path: str, header: str, status: int
 ) -> None:
     version = (await client.get(path)).headers["etag"]
-    known = {"If-None-Match": given.format(version)}
-    response = await client.get(path, headers=known)
+    headers = {"If-None-Match": header.format(version)}
+    response = await client.get(path, headers=headers)
     assert response.status_code == status
     assert response.headers["etag"] == version
     assert response.headers["cache-control"] == "private, no-cache"
@@ -84,31 +88,31 @@ async def test_what_is_known_is_not_sent_again(
 
 
 @pytest.mark.parametrize(
-    ("given", "status"),
+    ("header", "status"),
     [(None, 428), ('"x"', 412), ("", 412), ("{}", 200), ("*", 200), ('"x",{}', 200)],
 )
-async def test_what_was_not_seen_is_not_changed(
-    client: AsyncClient, path: str, given: str | None, status: int
+async def test_if_match_refuses_an_unseen_version(
+    client: AsyncClient, path: str, header: str | None, status: int
 ) -> None:
     version = (await client.get(path)).headers["etag"]
-    seen = {} if given is None else {"If-Match": given.format(version)}
-    response = await client.put(f"{path}?name=b", headers=seen)
+    headers = {} if header is None else {"If-Match": header.format(version)}
+    response = await client.put(f"{path}?name=b", headers=headers)
     assert response.status_code == status
     expected = "b" if status == 200 else "a"
     assert (await client.get(path)).json()["name"] == expected
 
 
-async def test_of_several_who_have_seen_the_same_one_wins(
+async def test_of_concurrent_updates_one_succeeds(
     client: AsyncClient, path: str
 ) -> None:
-    seen = {"If-Match": (await client.get(path)).headers["etag"]}
-    changes = [client.put(f"{path}?name=b{n}", headers=seen) for n in range(4)]
-    answers = await asyncio.gather(*changes)
-    assert sorted(each.status_code for each in answers) == [200, 412, 412, 412]
+    headers = {"If-Match": (await client.get(path)).headers["etag"]}
+    updates = [client.put(f"{path}?name=b{n}", headers=headers) for n in range(4)]
+    responses = await asyncio.gather(*updates)
+    assert sorted(each.status_code for each in responses) == [200, 412, 412, 412]
 
 
-async def test_what_does_not_exist_has_no_version(
+async def test_if_match_for_a_missing_row_is_not_found(
     client: AsyncClient, path: str
 ) -> None:
-    response = await client.put("/things/999?name=b", headers={"If-Match": "*"})
+    response = await client.put("/_test/items/999?name=b", headers={"If-Match": "*"})
     assert response.status_code == 404

@@ -1,4 +1,4 @@
-"""Tests of health: that the process lives, and that it can work."""
+"""Tests of the liveness and readiness probes."""
 
 import asyncio
 import logging
@@ -9,18 +9,18 @@ import pytest
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 
-from {{cookiecutter.project_slug}}.api import checks
+from {{cookiecutter.project_slug}} import health
 from {{cookiecutter.project_slug}}.api.app import create_app
 from {{cookiecutter.project_slug}}.api.settings import ApiSettings
 from {{cookiecutter.project_slug}}.settings import Settings
 
 
-async def test_a_process_that_answers_is_alive(client: AsyncClient) -> None:
+async def test_live_responds_ok(client: AsyncClient) -> None:
     response = await client.get("/health/live")
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
-async def test_a_migrated_database_that_answers_is_ready(client: AsyncClient) -> None:
+async def test_ready_for_a_database_at_head(client: AsyncClient) -> None:
     response = await client.get("/health/ready")
     assert response.status_code == 200
     assert response.json() == {
@@ -29,24 +29,22 @@ async def test_a_migrated_database_that_answers_is_ready(client: AsyncClient) ->
     }
 
 
-async def test_a_database_at_another_revision_is_not_ready(
+async def test_not_ready_at_another_revision(
     client: AsyncClient, older_revision: None
 ) -> None:
     response = await client.get("/health/ready")
     assert response.status_code == 503
-    found = response.json()
-    assert found["status"] == "unavailable"
-    assert found["checks"]["database"] == "ok"
-    assert "the database is at revision older, and this code at" in (
-        found["checks"]["migrations"]
-    )
+    content = response.json()
+    assert content["status"] == "unavailable"
+    assert content["checks"]["database"] == "ok"
+    assert "the database is at revision older" in content["checks"]["migrations"]
 
 
-async def test_an_application_starts_without_a_database_and_says_what_is_wrong(
+async def test_app_starts_without_a_database(
     empty_settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    address = empty_settings.address.set(database=str(tmp_path))
-    url = address.set(drivername=address.get_backend_name())
+    wrong = empty_settings.sqlalchemy_url.set(database=str(tmp_path))
+    url = wrong.set(drivername=wrong.get_backend_name())
     settings = ApiSettings(
         _env_file=None, database_url=url.render_as_string(hide_password=False)
     )
@@ -66,7 +64,7 @@ async def test_an_application_starts_without_a_database_and_says_what_is_wrong(
     }
 
 
-async def test_each_check_has_little_time_and_keeps_its_secrets(
+async def test_checks_have_a_timeout_and_hide_secrets(
     app: FastAPI, client: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def hang() -> None:
@@ -75,15 +73,15 @@ async def test_each_check_has_little_time_and_keeps_its_secrets(
     async def fail() -> None:
         raise ValueError("password")
 
-    async def explain() -> None:
-        raise checks.NotReady("the index is being built")
+    async def report() -> None:
+        raise health.CheckFailedError("the index is being built")
 
-    monkeypatch.setattr(checks, "PATIENCE", 0.1)
-    app.state.checks = {"a": hang, "b": fail, "c": explain}
+    monkeypatch.setattr(health, "CHECK_TIMEOUT_SECONDS", 0.1)
+    app.state.checks = {"a": hang, "b": fail, "c": report}
     started = time.monotonic()
     response = await client.get("/health/ready")
     assert time.monotonic() - started < 10
     assert response.status_code == 503
-    said = response.json()["checks"]
-    assert (said["a"], said["b"]) == ("no answer within 0.1 s", "no answer")
-    assert said["c"] == "the index is being built"
+    reasons = response.json()["checks"]
+    assert (reasons["a"], reasons["b"]) == ("no answer within 0.1 s", "no answer")
+    assert reasons["c"] == "the index is being built"

@@ -1,17 +1,17 @@
-"""Tests of how logs are written."""
+"""Tests of the JSON log format."""
 
 import json
 import logging
 import sys
 
 from {{cookiecutter.project_slug}}.api.logs import (
-    Call,
     JsonFormatter,
-    current,
+    RequestContext,
+    request_context,
 )
 
 
-def test_a_record_is_one_line_of_json_with_what_it_carries() -> None:
+def test_a_record_is_one_line_of_json() -> None:
     record = logging.makeLogRecord(
         {
             "name": "shop",
@@ -21,11 +21,11 @@ def test_a_record_is_one_line_of_json_with_what_it_carries() -> None:
             "price": 3.5,
         }
     )
-    token = current.set(Call("abc"))
+    token = request_context.set(RequestContext("abc"))
     try:
         text = JsonFormatter().format(record)
     finally:
-        current.reset(token)
+        request_context.reset(token)
     assert "\n" not in text
     line = json.loads(text)
     assert line.pop("time").endswith("+00:00")
@@ -38,12 +38,12 @@ def test_a_record_is_one_line_of_json_with_what_it_carries() -> None:
     }
 
 
-def test_an_error_carries_its_traceback() -> None:
+def test_an_exception_has_its_traceback() -> None:
     try:
-        raise ValueError("what went wrong")
+        raise ValueError("something went wrong")
     except ValueError:
         record = logging.makeLogRecord({"exc_info": sys.exc_info()})
     line = json.loads(JsonFormatter().format(record))
     assert line["traceback"].startswith("Traceback")
-    assert "ValueError: what went wrong" in line["traceback"]
+    assert "ValueError: something went wrong" in line["traceback"]
     assert "request_id" not in line

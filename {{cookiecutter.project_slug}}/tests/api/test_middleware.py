@@ -1,4 +1,4 @@
-"""Tests of limits, headers and the log of requests."""
+"""Tests of the request limits, response headers and request log."""
 
 import asyncio
 import logging
@@ -11,7 +11,9 @@ from httpx import AsyncClient
 from sqlalchemy import text
 
 from {{cookiecutter.project_slug}}.api.app import create_app
-from {{cookiecutter.project_slug}}.api.dependencies import Reader
+from {{cookiecutter.project_slug}}.api.dependencies import (
+    ReadSessionDep,
+)
 from {{cookiecutter.project_slug}}.api.settings import ApiSettings
 
 Serve = Callable[[FastAPI], Awaitable[AsyncClient]]
@@ -19,70 +21,64 @@ Serve = Callable[[FastAPI], Awaitable[AsyncClient]]
 
 @pytest.fixture
 def app(api_settings: ApiSettings) -> FastAPI:
-    """An application that takes ten bytes, and counts those that it gets."""
+    """Application with a body limit of ten bytes and a timeout of one second."""
     limits = {"api_max_body": 10, "api_timeout": 1}
     app = create_app(api_settings.model_copy(update=limits))
 
-    @app.post("/bytes")
+    @app.post("/_test/bytes")
     async def count_bytes(request: Request) -> int:
         return len(await request.body())
 
-    @app.get("/statements/{number}")
-    async def send_statements(session: Reader, number: int) -> None:
+    @app.get("/_test/statements/{number}")
+    async def send_statements(session: ReadSessionDep, number: int) -> None:
         for _ in range(number):
             await session.execute(text("SELECT 1"))
 
     return app
 
 
-async def pieces(size: int) -> AsyncIterator[bytes]:
-    """Send a body in pieces, so that no header tells how long it is."""
+async def chunks(size: int) -> AsyncIterator[bytes]:
+    """Yield a body in chunks, so the request has no Content-Length."""
     for _ in range(size):
         yield b"x"
 
 
-async def test_a_body_has_a_limit_also_when_it_comes_in_pieces(
-    app: FastAPI, serve: Serve
-) -> None:
+async def test_body_limit_covers_chunked_bodies(app: FastAPI, serve: Serve) -> None:
     client = await serve(app)
     for size, status in ((0, 200), (10, 200), (11, 413)):
-        whole = await client.post("/bytes", content=b"x" * size)
-        chunked = await client.post("/bytes", content=pieces(size))
+        whole = await client.post("/_test/bytes", content=b"x" * size)
+        chunked = await client.post("/_test/bytes", content=chunks(size))
         assert (whole.status_code, chunked.status_code) == (status, status)
         if status == 200:
             assert whole.json() == chunked.json() == size
     assert whole.headers["content-type"] == "application/problem+json"
 
 
-async def test_a_body_that_says_it_is_too_large_is_not_waited_for(
+async def test_too_large_content_length_is_refused_at_once(
     app: FastAPI, serve: Serve
 ) -> None:
     client = await serve(app)
     url = client.base_url
     reader, writer = await asyncio.open_connection(url.host, url.port)
-    writer.write(b"POST /bytes HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n")
+    writer.write(b"POST /_test/bytes HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n")
     assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
     writer.close()
     await writer.wait_closed()
 
 
-async def test_a_body_that_does_not_end_is_not_waited_for(
-    app: FastAPI, serve: Serve
-) -> None:
+async def test_an_incomplete_body_times_out(app: FastAPI, serve: Serve) -> None:
     client = await serve(app)
     url = client.base_url
     reader, writer = await asyncio.open_connection(url.host, url.port)
-    writer.write(b"POST /bytes HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx")
+    writer.write(b"POST /_test/bytes HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx")
     assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
     assert b'"status":408' in await reader.read()
     writer.close()
     await writer.wait_closed()
 
 
-async def test_a_response_that_has_begun_may_take_its_time(
-    app: FastAPI, serve: Serve
-) -> None:
-    @app.get("/stream")
+async def test_a_started_response_has_no_timeout(app: FastAPI, serve: Serve) -> None:
+    @app.get("/_test/stream")
     async def stream() -> StreamingResponse:
         async def lines() -> AsyncIterator[bytes]:
             for _ in range(4):
@@ -92,11 +88,11 @@ async def test_a_response_that_has_begun_may_take_its_time(
         return StreamingResponse(lines())
 
     client = await serve(app)
-    assert (await client.get("/stream")).text == "xxxx"
+    assert (await client.get("/_test/stream")).text == "xxxx"
 
 
-async def test_each_response_carries_headers_that_protect(client: AsyncClient) -> None:
-    for path in ("/health/live", "/nothing"):
+async def test_responses_have_security_headers(client: AsyncClient) -> None:
+    for path in ("/health/live", "/_test/nothing"):
         headers = (await client.get(path)).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["cache-control"] == "no-store"
@@ -104,17 +100,17 @@ async def test_each_response_carries_headers_that_protect(client: AsyncClient) -
         assert "access-control-allow-origin" not in headers
 
 
-async def test_a_request_is_logged_with_what_it_took(
+async def test_requests_are_logged(
     client: AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
-        response = await client.get("/statements/3?secret=1")
+        response = await client.get("/_test/statements/3?secret=1")
     (record,) = [each for each in caplog.records if each.message == "request"]
     assert (
         vars(record).items()
         >= {
             "method": "GET",
-            "path": "/statements/3",
+            "path": "/_test/statements/3",
             "status": 200,
             "statements": 3,
         }.items()
@@ -123,18 +119,18 @@ async def test_a_request_is_logged_with_what_it_took(
     assert "secret" not in str(vars(record))
 
 
-async def test_statements_are_counted_for_the_request_that_sends_them(
+async def test_statements_are_counted_for_each_request(
     client: AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
         numbers = range(1, 8)
-        await asyncio.gather(*(client.get(f"/statements/{n}") for n in numbers))
+        await asyncio.gather(*(client.get(f"/_test/statements/{n}") for n in numbers))
     records = [vars(each) for each in caplog.records if each.message == "request"]
     found = sorted((each["statements"], each["path"]) for each in records)
-    assert found == [(n, f"/statements/{n}") for n in numbers]
+    assert found == [(n, f"/_test/statements/{n}") for n in numbers]
 
 
-async def test_probes_are_not_in_the_log(
+async def test_probes_are_not_logged(
     client: AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
@@ -143,11 +139,11 @@ async def test_probes_are_not_in_the_log(
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"), [("abc-1.2_3", True), ("a b", False), ("x" * 65, False)]
+    ("request_id", "kept"), [("abc-1.2_3", True), ("a b", False), ("x" * 65, False)]
 )
-async def test_the_id_of_a_proxy_is_kept_if_it_looks_like_one(
-    client: AsyncClient, given: str, kept: bool
+async def test_a_well_formed_request_id_is_kept(
+    client: AsyncClient, request_id: str, kept: bool
 ) -> None:
-    headers = {"X-Request-ID": given}
-    answered = (await client.get("/health/live", headers=headers)).headers
-    assert (answered["x-request-id"] == given) == kept
+    headers = {"X-Request-ID": request_id}
+    response = await client.get("/health/live", headers=headers)
+    assert (response.headers["x-request-id"] == request_id) == kept

@@ -1,4 +1,4 @@
-"""Tests of posts over HTTP."""
+"""Tests of the routes of posts."""
 
 from datetime import datetime
 from itertools import pairwise
@@ -12,7 +12,7 @@ TITLES = ["Beta", "Alpha", "Delta", "Alpha", "Gamma"]
 
 @pytest.fixture
 async def author(client: AsyncClient) -> int:
-    """A user who has written something."""
+    """Author of five posts."""
     ada = {"email": "ada@example.com", "name": "Ada"}
     author: int = (await client.post("/users", json=ada)).json()["id"]
     for number, title in enumerate(TITLES):
@@ -26,28 +26,26 @@ async def author(client: AsyncClient) -> int:
     "sort", ["id", "-id", "title", "-title", "created_at", "-created_at"]
 )
 @pytest.mark.parametrize("size", [1, 2, 5, 6])
-async def test_all_posts_are_found_by_following_the_pages(
+async def test_next_links_visit_every_post_in_order(
     client: AsyncClient, author: int, sort: str, size: int
 ) -> None:
     path: str | None = f"/posts?sort={sort}&size={size}"
-    found = []
+    posts = []
     while path:
         page = (await client.get(path)).json()
         assert 0 < len(page["items"]) <= size
-        found += page["items"]
+        posts += page["items"]
         path = page["next"]
     name = sort.removeprefix("-")
-    # As texts, times would compare only where all have fractions of a second.
-    read: Any = datetime.fromisoformat if name == "created_at" else lambda value: value
-    keys = [(read(post[name]), post["id"]) for post in found]
+    # Timestamps as text sort wrongly if some lack fractions of a second.
+    parse: Any = datetime.fromisoformat if name == "created_at" else lambda v: v
+    keys = [(parse(post[name]), post["id"]) for post in posts]
     assert len(keys) == len(TITLES)
-    for one, next_one in pairwise(keys):
-        assert one > next_one if sort.startswith("-") else one < next_one
+    for first, second in pairwise(keys):
+        assert first > second if sort.startswith("-") else first < second
 
 
-async def test_a_filter_stays_from_page_to_page(
-    client: AsyncClient, author: int
-) -> None:
+async def test_next_link_keeps_the_filter(client: AsyncClient, author: int) -> None:
     query: dict[str, str | int] = {"status": "draft", "author_id": author, "size": 2}
     first = (await client.get("/posts", params=query)).json()
     second = (await client.get(first["next"])).json()
@@ -56,7 +54,7 @@ async def test_a_filter_stays_from_page_to_page(
     assert second["next"] is None
 
 
-async def test_a_page_of_one_order_does_not_lead_into_another(
+async def test_a_cursor_of_another_order_is_refused(
     client: AsyncClient, author: int
 ) -> None:
     page = (await client.get("/posts?sort=title&size=1")).json()
@@ -69,7 +67,7 @@ async def test_a_post_needs_an_author(client: AsyncClient, author: int) -> None:
     assert (await client.post("/posts", json=post)).status_code == 409
 
 
-async def test_a_post_is_published_and_goes_with_its_author(
+async def test_publishing_and_deletion_with_the_author(
     client: AsyncClient, author: int
 ) -> None:
     draft = {"author_id": author, "title": "New", "body": ""}
@@ -85,11 +83,11 @@ async def test_a_post_is_published_and_goes_with_its_author(
     assert (await client.get("/posts")).json()["items"] == []
 
 
-async def test_a_status_that_nobody_knows_is_refused(client: AsyncClient) -> None:
+async def test_an_unknown_status_is_refused(client: AsyncClient) -> None:
     assert (await client.get("/posts?status=lost")).status_code == 422
 
 
-async def test_a_post_that_is_deleted_is_gone(client: AsyncClient, author: int) -> None:
+async def test_deleting_a_post(client: AsyncClient, author: int) -> None:
     post, *_ = (await client.get("/posts")).json()["items"]
     assert (await client.delete(f"/posts/{post['id']}")).status_code == 204
     assert (await client.get(f"/posts/{post['id']}")).status_code == 404

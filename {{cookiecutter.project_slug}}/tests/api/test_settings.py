@@ -1,4 +1,4 @@
-"""Tests of what can be set for the API."""
+"""Tests of the settings of the API."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from {{cookiecutter.project_slug}}.settings import (
 )
 
 
-def test_settings_of_the_api_need_nothing() -> None:
+def test_every_setting_has_a_default() -> None:
     settings = ApiSettings(_env_file=None)
     assert (settings.api_host, settings.api_port) == ("127.0.0.1", 8000)
     assert settings.api_token is None
@@ -32,7 +32,7 @@ def test_an_empty_token_is_none() -> None:
         ("API_MAX_BODY", "-1"),
     ],
 )
-def test_a_wrong_value_gives_one_line_that_names_it(
+def test_an_invalid_value_gives_one_line_with_its_name(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -41,7 +41,7 @@ def test_a_wrong_value_gives_one_line_that_names_it(
     assert name != "API_TOKEN" or value not in str(caught.value)
 
 
-def test_each_setting_of_the_api_stands_in_the_example() -> None:
+def test_env_example_has_every_setting() -> None:
     example = (project_root() / ".env.example").read_text(encoding="utf-8")
     for name in ApiSettings.model_fields.keys() - Settings.model_fields.keys():
         assert f"# {name.upper()}=" in example

@@ -1,9 +1,9 @@
-"""Tests of tags over HTTP."""
+"""Tests of the routes of tags."""
 
 from httpx import AsyncClient
 
 
-async def test_a_tag_is_added_once_found_read_and_deleted(client: AsyncClient) -> None:
+async def test_a_tag_is_created_listed_read_and_deleted(client: AsyncClient) -> None:
     created = await client.post("/tags", json={"name": "python"})
     assert created.status_code == 201
     again = await client.post("/tags", json={"name": "python"})

@@ -1,4 +1,4 @@
-"""Tests of the cache, in a real Redis."""
+"""Tests of the cache client against a real Redis."""
 
 import asyncio
 import gc
@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from {{cookiecutter.project_slug}}.cache import client
 from {{cookiecutter.project_slug}}.cache.client import (
     Cache,
-    CacheAway,
+    CacheUnavailableError,
 )
 from {{cookiecutter.project_slug}}.cache.settings import (
     CacheSettings,
@@ -27,31 +27,31 @@ Start = Callable[[], subprocess.Popen[bytes]]
 
 
 class Source:
-    """Where values come from; it counts, and gives the count if nothing else."""
+    """Loader that counts its calls, and returns the count unless given a value."""
 
     def __init__(self, value: Any = None, *, seconds: float = 0) -> None:
-        """Begin at 0."""
+        """Set the value and the duration of a load."""
         self.value = value
         self.seconds = seconds
         self.loads = 0
-        self.begun = asyncio.Event()
+        self.started = asyncio.Event()
 
     async def __call__(self) -> Any:
-        """Load."""
+        """Load the value."""
         self.loads += 1
         count = self.loads
-        self.begun.set()
+        self.started.set()
         await asyncio.sleep(self.seconds)
         return count if self.value is None else self.value
 
 
-async def test_a_value_is_loaded_once_and_then_found(cache: Cache) -> None:
+async def test_value_is_loaded_once_and_then_cached(cache: Cache) -> None:
     source = Source()
     assert [await cache.get_or_set("key", 60, source) for _ in range(3)] == [1, 1, 1]
     assert source.loads == 1
 
 
-async def test_nothing_is_a_value_too(cache: Cache) -> None:
+async def test_none_is_cached(cache: Cache) -> None:
     loads = 0
 
     async def load() -> None:
@@ -63,14 +63,14 @@ async def test_nothing_is_a_value_too(cache: Cache) -> None:
     assert loads == 1
 
 
-async def test_what_was_loaded_looks_like_what_is_found(cache: Cache) -> None:
+async def test_loaded_value_equals_the_cached_one(cache: Cache) -> None:
     source = Source({"at": datetime(2026, 1, 1, tzinfo=UTC), "pair": (1, "ä\0")})
     loaded = await cache.get_or_set("key", 60, source)
     assert loaded == {"at": "2026-01-01T00:00:00Z", "pair": [1, "ä\0"]}
     assert await cache.get_or_set("key", 60, source) == loaded
 
 
-async def test_another_version_does_not_read_it(
+async def test_cache_versions_share_no_entries(
     cache: Cache, cache_settings: CacheSettings
 ) -> None:
     await cache.get_or_set("key", 60, Source("old"))
@@ -79,14 +79,14 @@ async def test_another_version_does_not_read_it(
         assert await other.get_or_set("key", 60, Source("new")) == "new"
 
 
-async def test_an_entry_that_cannot_be_read_is_loaded_again(cache: Cache) -> None:
+async def test_corrupt_entry_is_loaded_again(cache: Cache) -> None:
     await cache.get_or_set("key", 60, Source("good"))
     await cache.redis.hset(f"{cache.prefix}:value:key", "value", "{")
     assert await cache.get_or_set("key", 60, Source("again")) == "again"
     assert await cache.get_or_set("key", 60, Source("never")) == "again"
 
 
-async def test_200_tasks_that_miss_load_once(cache: Cache) -> None:
+async def test_200_concurrent_misses_load_once(cache: Cache) -> None:
     source = Source(seconds=0.2)
     values = await asyncio.gather(
         *(cache.get_or_set("key", 60, source) for _ in range(200))
@@ -95,10 +95,10 @@ async def test_200_tasks_that_miss_load_once(cache: Cache) -> None:
     assert source.loads == 1
 
 
-async def test_several_processes_load_once(
+async def test_concurrent_processes_load_once(
     cache: Cache, cache_settings: CacheSettings
 ) -> None:
-    # A cache knows nothing of another one but through Redis.
+    # Two clients stand for two processes: they share nothing but Redis.
     source = Source(seconds=0.3)
     async with Cache(cache_settings) as other:
         values = await asyncio.gather(
@@ -108,18 +108,20 @@ async def test_several_processes_load_once(
     assert source.loads == 1
 
 
-async def test_an_old_value_is_served_while_one_loads_the_next(cache: Cache) -> None:
+async def test_stale_value_is_served_while_one_caller_refreshes_it(
+    cache: Cache,
+) -> None:
     await cache.get_or_set("key", 0.2, Source("old"))
     await asyncio.sleep(0.21)
     source = Source("new", seconds=0.1)
     refreshing = asyncio.create_task(cache.get_or_set("key", 60, source))
-    await source.begun.wait()
+    await source.started.wait()
     assert await cache.get_or_set("key", 60, Source("never")) == "old"
     assert await refreshing == "new"
     assert await cache.get_or_set("key", 60, Source("never")) == "new"
 
 
-async def test_entries_that_are_stored_together_do_not_end_together(
+async def test_jitter_spreads_the_expiry_of_entries(
     cache: Cache,
 ) -> None:
     for number in range(20):
@@ -131,26 +133,26 @@ async def test_entries_that_are_stored_together_do_not_end_together(
     assert all(0 < life <= 160_000 for life in lives)
 
 
-async def test_what_loading_raises_reaches_its_caller_and_the_next_one_tries(
+async def test_failed_load_raises_and_the_next_caller_loads(
     cache: Cache,
 ) -> None:
     async def fail() -> None:
-        raise RuntimeError("something goes wrong")
+        raise RuntimeError("load failed")
 
-    with pytest.raises(RuntimeError, match="something goes wrong"):
+    with pytest.raises(RuntimeError, match="load failed"):
         await cache.get_or_set("key", 60, fail)
-    began = time.monotonic()
+    start = time.monotonic()
     assert await cache.get_or_set("key", 60, Source()) == 1
-    # Who waits for a loader that is gone waits for five seconds.
-    assert time.monotonic() - began < 4
+    # A lock that was not released would block for its timeout of five seconds.
+    assert time.monotonic() - start < 4
 
 
-async def test_who_is_cancelled_while_loading_lets_the_next_one_load(
+async def test_cancelled_load_releases_its_lock(
     cache: Cache,
 ) -> None:
     source = Source(seconds=30)
     loading = asyncio.create_task(cache.get_or_set("key", 60, source))
-    await source.begun.wait()
+    await source.started.wait()
     waiting = asyncio.create_task(cache.get_or_set("key", 60, Source("next")))
     await asyncio.sleep(0.1)
     loading.cancel()
@@ -160,38 +162,38 @@ async def test_who_is_cancelled_while_loading_lets_the_next_one_load(
         assert await waiting == "next"
 
 
-async def test_who_dies_while_loading_holds_the_others_up_only_for_a_while(
+async def test_lock_of_a_dead_process_expires(
     cache: Cache, cache_settings: CacheSettings
 ) -> None:
-    changes = {"cache_patience": 0.5}
+    changes = {"cache_lock_timeout": 0.5}
     async with Cache(cache_settings.model_copy(update=changes)) as other:
-        # It takes the lock, and is never heard of again.
+        # Take the lock, and never load.
         keys = [f"{cache.prefix}:value:key", f"{cache.prefix}:lock:key"]
         state, _, _ = await other._look_up(keys, 60, "0" * 32)
         assert state == "load"
         source = Source(seconds=0.05)
-        began = time.monotonic()
+        start = time.monotonic()
         values = [other.get_or_set("key", 60, source) for _ in range(20)]
         assert set(await asyncio.gather(*values)) == {1}
-        assert time.monotonic() - began > 0.2
+        assert time.monotonic() - start > 0.2
         assert source.loads == 1
 
 
-async def test_who_waits_for_too_long_loads_itself(
+async def test_waiter_loads_itself_after_the_lock_timeout(
     cache: Cache, cache_settings: CacheSettings
 ) -> None:
-    changes = {"cache_patience": 0.3}
+    changes = {"cache_lock_timeout": 0.3}
     async with Cache(cache_settings.model_copy(update=changes)) as other:
         slow = Source("slow", seconds=1.2)
         loading = asyncio.create_task(other.get_or_set("key", 60, slow))
-        await slow.begun.wait()
+        await slow.started.wait()
         assert await other.get_or_set("key", 60, Source("own")) == "own"
-        # The slow one lives, and so has kept its lock: its value is the one stored.
+        # The slow loader has renewed its lock, so its value is the one stored.
         assert await loading == "slow"
         assert await other.get_or_set("key", 60, Source("never")) == "slow"
 
 
-async def test_a_tag_makes_all_its_entries_invalid_and_no_others(cache: Cache) -> None:
+async def test_tag_invalidates_its_entries_and_no_others(cache: Cache) -> None:
     async def values(number: int) -> list[Any]:
         source = Source(number)
         return [
@@ -208,14 +210,14 @@ async def test_a_tag_makes_all_its_entries_invalid_and_no_others(cache: Cache) -
     assert await values(3) == [3, 3, 3, 1]
 
 
-async def test_what_was_loaded_before_an_invalidation_is_not_served_after_it(
+async def test_value_loaded_before_invalidation_is_not_served_after(
     cache: Cache,
 ) -> None:
     slow = Source("before", seconds=1)
     loading = asyncio.create_task(cache.get_or_set("key", 60, slow, tags=["tag"]))
-    await slow.begun.wait()
+    await slow.started.wait()
     await cache.invalidate("tag")
-    # Who asks now does not wait for what is loaded in vain.
+    # A new caller does not wait for a value that is already invalid.
     after = Source("after")
     assert await cache.get_or_set("key", 60, after, tags=["tag"]) == "after"
     assert not loading.done()
@@ -224,16 +226,16 @@ async def test_what_was_loaded_before_an_invalidation_is_not_served_after_it(
     assert after.loads == 1
 
 
-async def test_what_is_loaded_in_vain_is_not_stored(cache: Cache) -> None:
+async def test_value_invalidated_during_its_load_is_not_stored(cache: Cache) -> None:
     slow = Source("before", seconds=0.1)
     loading = asyncio.create_task(cache.get_or_set("key", 60, slow, tags=["tag"]))
-    await slow.begun.wait()
+    await slow.started.wait()
     await cache.invalidate("tag")
     await loading
     assert await cache.get_or_set("key", 60, Source("after"), tags=["tag"]) == "after"
 
 
-async def test_an_old_value_that_was_invalidated_is_not_served_either(
+async def test_invalidated_stale_value_is_not_served(
     cache: Cache,
 ) -> None:
     await cache.get_or_set("key", 0.1, Source("old"), tags=["tag"])
@@ -241,12 +243,12 @@ async def test_an_old_value_that_was_invalidated_is_not_served_either(
     await cache.invalidate("tag")
     source = Source("new", seconds=0.1)
     loading = asyncio.create_task(cache.get_or_set("key", 60, source, tags=["tag"]))
-    await source.begun.wait()
+    await source.started.wait()
     assert await cache.get_or_set("key", 60, source, tags=["tag"]) == "new"
     assert await loading == "new"
 
 
-async def test_a_version_that_redis_has_lost_makes_entries_invalid(
+async def test_evicted_tag_version_invalidates_its_entries(
     cache: Cache,
 ) -> None:
     await cache.get_or_set("key", 60, Source("old"), tags=["tag"])
@@ -254,10 +256,10 @@ async def test_a_version_that_redis_has_lost_makes_entries_invalid(
     assert await cache.get_or_set("key", 60, Source("new"), tags=["tag"]) == "new"
 
 
-async def test_what_was_deleted_while_it_was_loaded_is_not_stored(cache: Cache) -> None:
+async def test_value_deleted_during_its_load_is_not_stored(cache: Cache) -> None:
     slow = Source("before", seconds=0.1)
     loading = asyncio.create_task(cache.get_or_set("key", 60, slow))
-    await slow.begun.wait()
+    await slow.started.wait()
     await cache.delete("key")
     await loading
     assert await cache.get_or_set("key", 60, Source("after")) == "after"
@@ -265,20 +267,20 @@ async def test_what_was_deleted_while_it_was_loaded_is_not_stored(cache: Cache) 
     assert await cache.get_or_set("key", 60, Source("last")) == "last"
 
 
-async def test_a_hit_is_one_command(start_redis: Start, own_cache: Cache) -> None:
+async def test_hit_is_one_command(start_redis: Start, own_cache: Cache) -> None:
     start_redis()
     await own_cache.get_or_set("key", 60, Source(), tags=["x", "y", "z"])
     await own_cache.redis.config_resetstat()
     for _ in range(10):
         await own_cache.get_or_set("key", 60, Source(), tags=["x", "y", "z"])
     stats = await own_cache.redis.info("commandstats")
-    # What a script calls is counted as well, but takes no round trip.
-    asked = {"cmdstat_get", "cmdstat_hmget", "cmdstat_time", "cmdstat_evalsha"}
+    # Commands inside a script count as well, but take no round trip.
+    expected = {"cmdstat_get", "cmdstat_hmget", "cmdstat_time", "cmdstat_evalsha"}
     assert stats["cmdstat_evalsha"]["calls"] == 10
-    assert stats.keys() - asked <= {"cmdstat_config|resetstat", "cmdstat_info"}
+    assert stats.keys() - expected <= {"cmdstat_config|resetstat", "cmdstat_info"}
 
 
-async def test_nothing_is_opened_until_it_is_used(own_port: int) -> None:
+async def test_nothing_connects_before_the_first_call(own_port: int) -> None:
     settings = CacheSettings(
         _env_file=None, redis_url=f"redis://127.0.0.1:{own_port}/0"
     )
@@ -286,24 +288,24 @@ async def test_nothing_is_opened_until_it_is_used(own_port: int) -> None:
         assert "redis" not in vars(cache)
 
 
-async def test_without_an_address_everything_is_loaded() -> None:
+async def test_every_call_loads_without_redis_url() -> None:
     async with Cache(CacheSettings(_env_file=None)) as cache:
         source = Source()
         await cache.invalidate("tag")
         await cache.delete("key")
         assert await cache.get_or_set("key", 60, source) == 1
         assert await cache.get_or_set("key", 60, source) == 2
-        with pytest.raises(CacheAway, match="set REDIS_URL"):
+        with pytest.raises(CacheUnavailableError, match="set REDIS_URL"):
             await cache.ping()
 
 
-async def test_while_redis_is_away_everything_is_loaded_and_it_is_said_once(
+async def test_every_call_loads_during_an_outage_logged_once(
     start_redis: Start,
     own_cache: Cache,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(client, "PAUSE", 0.2)
+    monkeypatch.setattr(client, "RETRY_AFTER_SECONDS", 0.2)
     process = start_redis()
     assert await own_cache.get_or_set("key", 60, Source("stored")) == "stored"
     process.terminate()
@@ -312,66 +314,66 @@ async def test_while_redis_is_away_everything_is_loaded_and_it_is_said_once(
     for number in range(1, 11):
         assert await own_cache.get_or_set("key", 60, source) == number
         await asyncio.sleep(0.05)
-    with pytest.raises(CacheAway, match="does not answer"):
+    with pytest.raises(CacheUnavailableError, match="does not respond"):
         await own_cache.ping()
     start_redis()
     await asyncio.sleep(0.25)
     assert await own_cache.get_or_set("key", 60, Source("back")) == "back"
     assert await own_cache.get_or_set("key", 60, Source("never")) == "back"
     await own_cache.ping()
-    said = [(each.levelno, each.getMessage()) for each in caplog.records]
-    assert len(said) == 2
-    assert said[0][0] == logging.WARNING
-    assert said[0][1].startswith("redis is away: ")
-    assert said[1] == (logging.WARNING, "redis is back")
+    logged = [(each.levelno, each.getMessage()) for each in caplog.records]
+    assert len(logged) == 2
+    assert logged[0][0] == logging.WARNING
+    assert logged[0][1].startswith("redis is unavailable: ")
+    assert logged[1] == (logging.WARNING, "redis is available again")
 
 
-async def test_a_redis_that_hangs_costs_each_task_one_timeout_at_most(
+async def test_hanging_redis_costs_each_task_at_most_one_timeout(
     start_redis: Start, own_cache: Cache
 ) -> None:
     process = start_redis()
     await own_cache.get_or_set("key", 60, Source("stored"))
     process.send_signal(signal.SIGSTOP)
     source = Source()
-    began = time.monotonic()
+    start = time.monotonic()
     await asyncio.gather(*(own_cache.get_or_set("key", 60, source) for _ in range(50)))
-    # Fifty timeouts, one after the other, are 50 seconds.
-    assert time.monotonic() - began < 20
-    began = time.monotonic()
+    # Fifty timeouts in sequence would take 50 seconds.
+    assert time.monotonic() - start < 20
+    start = time.monotonic()
     for _ in range(50):
         await own_cache.get_or_set("key", 60, source)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - start < 20
     assert source.loads == 100
     process.send_signal(signal.SIGCONT)
     await own_cache.ping()
     assert await own_cache.get_or_set("key", 60, source) == "stored"
 
 
-async def test_a_timeout_holds_where_a_cancellation_is_swallowed(
+async def test_timeout_holds_if_a_cancellation_is_swallowed(
     cache: Cache, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ended = asyncio.Event()
+    released = asyncio.Event()
 
     async def execute(*_: Any, **__: Any) -> None:
-        # What `asyncio.wait_for` of Python 3.11 does now and then.
+        # As `asyncio.wait_for` of Python 3.11 does at times.
         with suppress(asyncio.CancelledError):
-            await ended.wait()
-        await ended.wait()
+            await released.wait()
+        await released.wait()
         raise ConnectionError("too late")
 
     monkeypatch.setattr(Redis, "execute_command", execute)
-    asking = asyncio.create_task(cache.get_or_set("key", 60, Source()))
-    done, _ = await asyncio.wait([asking], timeout=10)
-    ended.set()
+    task = asyncio.create_task(cache.get_or_set("key", 60, Source()))
+    done, _ = await asyncio.wait([task], timeout=10)
+    released.set()
     assert done
     await asyncio.sleep(0.1)
     gc.collect()
     assert [each.getMessage() for each in caplog.records] == [
-        "redis is away: TimeoutError"
+        "redis is unavailable: TimeoutError"
     ]
 
 
-async def test_an_invalidation_is_made_up_for_when_redis_is_back(
+async def test_pending_invalidation_is_sent_after_an_outage(
     start_redis: Start, own_cache: Cache
 ) -> None:
     process = start_redis()
@@ -384,7 +386,7 @@ async def test_an_invalidation_is_made_up_for_when_redis_is_back(
     assert await own_cache.get_or_set("key", 60, Source("new"), tags=["tag"]) == "new"
 
 
-async def test_redis_may_restart_between_two_questions(
+async def test_restart_of_redis_between_calls_goes_unnoticed(
     start_redis: Start, own_cache: Cache, caplog: pytest.LogCaptureFixture
 ) -> None:
     process = start_redis()
@@ -399,7 +401,7 @@ async def test_redis_may_restart_between_two_questions(
     assert not caplog.records
 
 
-async def test_more_tasks_than_connections_wait_for_one(
+async def test_tasks_wait_for_a_free_connection(
     cache_settings: CacheSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
     changes = {"redis_max_connections": 2}
@@ -414,20 +416,20 @@ async def test_more_tasks_than_connections_wait_for_one(
     assert not caplog.records
 
 
-async def test_a_wrong_password_is_said_without_showing_it(
+async def test_log_hides_the_password(
     start_redis: Start, own_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     start_redis()
     settings = CacheSettings(
-        _env_file=None, redis_url=f"redis://nobody:s3cr%2Ft@127.0.0.1:{own_port}"
+        _env_file=None, redis_url=f"redis://user:s3cr%2Ft@127.0.0.1:{own_port}"
     )
     async with Cache(settings) as cache:
         assert await cache.get_or_set("key", 60, Source()) == 1
-    assert "redis is away" in caplog.text
+    assert "redis is unavailable" in caplog.text
     assert "s3cr" not in caplog.text
 
 
-async def test_who_is_cancelled_while_invalidating_has_invalidated(
+async def test_cancelled_invalidation_is_completed(
     start_redis: Start, own_cache: Cache
 ) -> None:
     start_redis()

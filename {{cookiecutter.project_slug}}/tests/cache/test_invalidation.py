@@ -1,6 +1,6 @@
-"""Tests of what a transaction makes invalid, and when."""
+"""Tests of the invalidation after COMMIT."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 
 import pytest
@@ -21,15 +21,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from {{cookiecutter.project_slug}}.cache.client import Cache
 from {{cookiecutter.project_slug}}.cache.invalidation import (
-    invalidating,
-    tables_of,
+    invalidate_on_commit,
+    written_tables,
 )
-from {{cookiecutter.project_slug}}.database import Database
-from {{cookiecutter.project_slug}}.repository import Repository
+from {{cookiecutter.project_slug}}.db import Database, Repository
 
-from thing import Thing
+from support.models import Item
 
-pytestmark = pytest.mark.usefixtures("things")
+pytestmark = pytest.mark.usefixtures("items")
 
 metadata = MetaData()
 parents = Table("parents", metadata, Column("id", Integer, primary_key=True))
@@ -49,40 +48,40 @@ friends = Table("friends", metadata, Column("id", ForeignKey("parents.id")))
 
 
 class Invalidated:
-    """What tells which tags of a cache are invalid."""
+    """Probe for invalidations of the table of items."""
 
     def __init__(self, cache: Cache) -> None:
-        """Remember the cache."""
+        """Watch a cache."""
         self.cache = cache
         self.loads = 0
 
     async def __call__(self) -> bool:
-        """Return whether things were made invalid since the last call."""
+        """Return True if the table was invalidated since the last call."""
 
         async def load() -> int:
             self.loads += 1
             return self.loads
 
         before = self.loads
-        await self.cache.get_or_set("key", 60, load, tags=["things"])
+        await self.cache.get_or_set("key", 60, load, tags=[Item.__tablename__])
         return self.loads > before
 
 
 @pytest.fixture
-async def invalidated(cache: Cache, database: Database) -> AsyncIterator[Invalidated]:
-    """What tells whether things were made invalid."""
-    with invalidating(cache, database):
+async def invalidated(cache: Cache, database: Database) -> AsyncGenerator[Invalidated]:
+    """Probe for invalidations, while commits invalidate."""
+    with invalidate_on_commit(cache, database):
         invalidated = Invalidated(cache)
         await invalidated()
         yield invalidated
 
 
 async def write(session: AsyncSession) -> None:
-    """Store a thing."""
-    await Repository[Thing](session).create(name="one")
+    """Create an item."""
+    await Repository[Item](session).create(name="one")
 
 
-async def test_a_write_invalidates_when_it_is_committed_and_not_before(
+async def test_write_invalidates_at_commit_and_not_before(
     database: Database, invalidated: Invalidated
 ) -> None:
     async with database.transaction() as session:
@@ -92,36 +91,36 @@ async def test_a_write_invalidates_when_it_is_committed_and_not_before(
     assert not await invalidated()
 
 
-async def test_what_is_committed_is_seen_by_who_loads_after_the_invalidation(
+async def test_load_after_invalidation_sees_the_commit(
     database: Database, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts: list[int] = []
 
     async def invalidate(*_: str) -> None:
-        async with database.reader() as session:
-            counts.append(await Repository[Thing](session).count())
+        async with database.read_session() as session:
+            counts.append(await Repository[Item](session).count())
 
     monkeypatch.setattr(cache, "invalidate", invalidate)
-    with invalidating(cache, database):
+    with invalidate_on_commit(cache, database):
         async with database.transaction() as session:
             await write(session)
     assert counts == [1]
 
 
-async def test_a_roll_back_invalidates_nothing(
+async def test_rollback_invalidates_nothing(
     database: Database, invalidated: Invalidated
 ) -> None:
     with suppress(RuntimeError):
         async with database.transaction() as session:
             await write(session)
-            raise RuntimeError("something goes wrong")
+            raise RuntimeError("roll back")
     assert not await invalidated()
     async with database.transaction() as session:
-        await session.execute(select(Thing))
+        await session.execute(select(Item))
     assert not await invalidated()
 
 
-async def test_the_end_of_a_savepoint_invalidates_nothing_but_the_commit_does(
+async def test_savepoint_invalidates_at_the_outer_commit_only(
     database: Database, invalidated: Invalidated
 ) -> None:
     async with database.transaction() as session:
@@ -129,7 +128,7 @@ async def test_the_end_of_a_savepoint_invalidates_nothing_but_the_commit_does(
             await write(session)
         assert not await invalidated()
         savepoint = await session.begin_nested()
-        await session.execute(delete(Thing))
+        await session.execute(delete(Item))
         await savepoint.rollback()
         assert not await invalidated()
     assert await invalidated()
@@ -138,14 +137,14 @@ async def test_the_end_of_a_savepoint_invalidates_nothing_but_the_commit_does(
 @pytest.mark.parametrize(
     "statement",
     [
-        insert(Thing).values(name="two"),
-        update(Thing).values(name="two").where(Thing.id == 0),
-        delete(Thing).where(Thing.id == 0),
-        text("DELETE FROM things"),
+        insert(Item).values(name="two"),
+        update(Item).values(name="two").where(Item.id == 0),
+        delete(Item).where(Item.id == 0),
+        text(f"DELETE FROM {Item.__tablename__}"),
     ],
     ids=str,
 )
-async def test_statements_invalidate_too(
+async def test_statement_invalidates_its_table(
     database: Database, invalidated: Invalidated, statement: object
 ) -> None:
     async with database.transaction() as session:
@@ -153,8 +152,10 @@ async def test_statements_invalidate_too(
     assert await invalidated()
 
 
-async def test_it_ends_with_its_block(database: Database, cache: Cache) -> None:
-    with invalidating(cache, database):
+async def test_invalidation_stops_when_the_block_ends(
+    database: Database, cache: Cache
+) -> None:
+    with invalidate_on_commit(cache, database):
         pass
     invalidated = Invalidated(cache)
     await invalidated()
@@ -172,21 +173,21 @@ async def test_another_database_invalidates_nothing(
     assert not await invalidated()
 
 
-async def test_a_commit_that_cannot_flush_invalidates_nothing(
+async def test_commit_that_fails_to_flush_invalidates_nothing(
     database: Database, invalidated: Invalidated
 ) -> None:
     with suppress(IntegrityError):
         async with AsyncSession(database.engine) as session:
-            session.add_all([Thing(id=1, name="one"), Thing(id=1, name="two")])
+            session.add_all([Item(id=1, name="one"), Item(id=1, name="two")])
             await session.commit()
     assert not await invalidated()
 
 
-async def test_a_commit_whose_outcome_is_unknown_invalidates(
+async def test_commit_with_unknown_outcome_invalidates(
     database: Database, invalidated: Invalidated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: object) -> None:
-        raise ConnectionResetError("the line is dead")
+        raise ConnectionResetError("connection lost")
 
     with pytest.raises(Exception, match="lost during COMMIT"):
         async with database.transaction() as session:
@@ -198,18 +199,18 @@ async def test_a_commit_whose_outcome_is_unknown_invalidates(
     assert await invalidated()
 
 
-def test_foreign_keys_that_delete_along_are_followed() -> None:
-    assert tables_of(delete(parents)) == {"parents", "children", "grandchildren"}
-    assert tables_of(update(parents)) == {"parents"}
-    assert tables_of(select(parents)) == set()
+def test_delete_writes_the_tables_of_on_delete_rules() -> None:
+    assert written_tables(delete(parents)) == {"parents", "children", "grandchildren"}
+    assert written_tables(update(parents)) == {"parents"}
+    assert written_tables(select(parents)) == set()
 
 
 @pytest.mark.parametrize(
     ("statement", "tables"),
     [
-        ('INSERT INTO "things" VALUES (1)', {"things"}),
-        ("update things set name = 'x'", {"things"}),
-        ("DELETE FROM public.things", {"things"}),
+        ('INSERT INTO "items" VALUES (1)', {"items"}),
+        ("update items set name = 'x'", {"items"}),
+        ("DELETE FROM public.items", {"items"}),
         (
             "WITH x AS (DELETE FROM a RETURNING *) INSERT INTO b SELECT * FROM x",
             {"a", "b"},
@@ -217,5 +218,5 @@ def test_foreign_keys_that_delete_along_are_followed() -> None:
         ("SELECT 1", set()),
     ],
 )
-def test_text_is_looked_through(statement: str, tables: set[str]) -> None:
-    assert tables_of(text(statement)) == tables
+def test_written_tables_of_textual_sql(statement: str, tables: set[str]) -> None:
+    assert written_tables(text(statement)) == tables

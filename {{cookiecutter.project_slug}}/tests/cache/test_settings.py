@@ -1,4 +1,4 @@
-"""Tests of what can be set for the cache."""
+"""Tests of the settings of the cache."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from {{cookiecutter.project_slug}}.settings import (
 )
 
 
-def test_without_an_address_nothing_is_cached() -> None:
+def test_redis_url_is_optional() -> None:
     assert CacheSettings(_env_file=None).redis_url is None
     assert CacheSettings(_env_file=None, redis_url="").redis_url is None
 
@@ -26,7 +26,7 @@ def test_without_an_address_nothing_is_cached() -> None:
         "unix:///run/redis.sock?db=1",
     ],
 )
-def test_an_address_may_have_every_form_that_the_client_takes(url: str) -> None:
+def test_redis_url_takes_every_form_of_redis_py(url: str) -> None:
     settings = CacheSettings(_env_file=None, redis_url=url)
     assert settings.redis_url is not None
     assert settings.redis_url.get_secret_value() == url
@@ -42,19 +42,19 @@ def test_an_address_may_have_every_form_that_the_client_takes(url: str) -> None:
         "redis://:secret@127.0.0.1:6379/0?db=one",
     ],
 )
-def test_a_wrong_address_is_one_line_without_the_password(url: str) -> None:
+def test_invalid_redis_url_is_one_line_without_the_password(url: str) -> None:
     with pytest.raises(SettingsError, match=r"^REDIS_URL: expected .*$") as caught:
         CacheSettings(_env_file=None, redis_url=url)
     assert "sec" not in str(caught.value)
 
 
-def test_the_password_is_not_shown() -> None:
+def test_repr_hides_the_password() -> None:
     settings = CacheSettings(_env_file=None, redis_url="redis://:secret@127.0.0.1")
     assert "secret" not in repr(settings)
     assert "secret" not in repr(vars(Cache(settings)))
 
 
-def test_the_example_names_every_setting() -> None:
+def test_env_example_lists_every_setting() -> None:
     example = (project_root() / ".env.example").read_text(encoding="utf-8")
     for name in CacheSettings.model_fields:
         if name.startswith(("redis", "cache")):

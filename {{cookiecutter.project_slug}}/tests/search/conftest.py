@@ -1,9 +1,8 @@
-"""What the tests of the search share."""
+"""Collect the tests of the routes only in a project that has an API."""
 
 from pathlib import Path
 
-from {{cookiecutter.project_slug}} import parts
+from {{cookiecutter.project_slug}} import settings
 
-package = Path(parts.__file__).parent
-# The search adds to the API, where there is one.
+package = Path(settings.__file__).parent
 collect_ignore = [] if (package / "api").exists() else ["test_routes.py"]

@@ -1,11 +1,10 @@
-"""Tests of how documents and their vectors are stored."""
+"""Tests of storing documents with their vectors."""
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import StatementError
 
-from {{cookiecutter.project_slug}}.database import Database
-from {{cookiecutter.project_slug}}.repository import Repository
+from {{cookiecutter.project_slug}}.db import Database, Repository
 from {{cookiecutter.project_slug}}.search.models import (
     DIMENSION,
     Document,
@@ -13,17 +12,17 @@ from {{cookiecutter.project_slug}}.search.models import (
 
 
 def point(*numbers: float) -> list[float]:
-    """Make a vector of numbers, and of zeros after them."""
+    """Return a vector of these numbers, padded with zeros."""
     return [*numbers, *[0.0] * (DIMENSION - len(numbers))]
 
 
-async def test_a_document_comes_back_as_it_was_stored(database: Database) -> None:
+async def test_document_is_read_as_it_was_written(database: Database) -> None:
     vector = point(0.1, -2, 3e-7)
     async with database.transaction() as session:
         details = {"year": 2026, "tags": ["é"]}
         session.add(Document(text="ä\n🎉", embedding=vector, details=details))
         session.add(Document(text="no details", embedding=vector))
-    async with database.reader() as session:
+    async with database.read_session() as session:
         documents = await Repository[Document](session).get_all()
     assert [each.details for each in documents] == [details, {}]
     assert documents[0].text == "ä\n🎉"
@@ -32,14 +31,14 @@ async def test_a_document_comes_back_as_it_was_stored(database: Database) -> Non
     assert type(documents[0].embedding) is list
 
 
-async def test_many_documents_are_stored_at_once(database: Database) -> None:
+async def test_create_many_stores_documents(database: Database) -> None:
     rows = (
         {"text": f"{n}", "embedding": point(1, n), "details": {"n": n}}
         for n in range(30)
     )
     async with database.transaction() as session:
         assert await Repository[Document](session).create_many(rows) == 30
-    async with database.reader() as session:
+    async with database.read_session() as session:
         last = await Repository[Document](session).get_last()
     assert (last.text, last.details) == ("29", {"n": 29})
     assert last.embedding == point(1, 29)
@@ -47,14 +46,20 @@ async def test_many_documents_are_stored_at_once(database: Database) -> None:
 
 @pytest.mark.parametrize(
     "vector",
-    [[], [1.0], [0.0] * 384, [float("nan")] * 384, [1e20] * 384],
+    [
+        [],
+        [1.0],
+        [0.0] * DIMENSION,
+        [float("nan")] * DIMENSION,
+        [1e20] * DIMENSION,
+    ],
     ids=lambda vector: str(vector)[:40],
 )
-async def test_a_vector_that_cannot_be_compared_is_not_stored(
+async def test_invalid_vector_is_not_stored(
     database: Database, vector: list[float]
 ) -> None:
     with pytest.raises(StatementError, match="a vector"):
         async with database.transaction() as session:
             session.add(Document(text="x", embedding=vector))
-    async with database.reader() as session:
+    async with database.read_session() as session:
         assert (await session.scalars(select(Document))).all() == []

@@ -1,6 +1,6 @@
-"""Tests of documents and the search over HTTP."""
+"""Tests of documents and search over HTTP."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -8,16 +8,22 @@ from httpx import ASGITransport, AsyncClient
 
 from {{cookiecutter.project_slug}}.api.app import create_app
 from {{cookiecutter.project_slug}}.api.settings import ApiSettings
+from {{cookiecutter.project_slug}}.search.embedder import (
+    HashingEmbedder,
+    get_embedder,
+)
 from {{cookiecutter.project_slug}}.settings import Settings
 
 TOKEN = "0123456789abcdef"
 
 
 @pytest.fixture
-async def client(settings: Settings) -> AsyncIterator[AsyncClient]:
-    """A client of the application that may write."""
-    address = settings.database_url
-    app = create_app(ApiSettings(_env_file=None, database_url=address, api_token=TOKEN))
+async def client(settings: Settings) -> AsyncGenerator[AsyncClient]:
+    """Client of the application, with the write token."""
+    url = settings.database_url
+    app = create_app(ApiSettings(_env_file=None, database_url=url, api_token=TOKEN))
+    # Whatever model the application uses, tests need none.
+    app.dependency_overrides[get_embedder] = lambda: HashingEmbedder()
     async with app.router.lifespan_context(app):
         transport = ASGITransport(app)
         async with AsyncClient(transport=transport, base_url="http://test") as client:
@@ -27,19 +33,19 @@ async def client(settings: Settings) -> AsyncIterator[AsyncClient]:
 
 @pytest.fixture
 async def documents(client: AsyncClient) -> list[Any]:
-    """Three documents that were added over HTTP."""
-    added = []
+    """Three documents created over HTTP."""
+    created = []
     for text, year in (
         ("Cats sleep on windowsills.", 2025),
         ("Looms weave flowers.", 2025),
         ("A loom needs thread.", 2026),
     ):
-        new = {"text": text, "details": {"year": year, "tags": ["é"]}}
-        response = await client.post("/documents", json=new)
+        data = {"text": text, "details": {"year": year, "tags": ["é"]}}
+        response = await client.post("/documents", json=data)
         assert response.status_code == 201
         assert response.headers["location"] == f"/documents/{response.json()['id']}"
-        added.append(response.json())
-    return added
+        created.append(response.json())
+    return created
 
 
 async def test_documents_are_listed_read_and_deleted(
@@ -52,16 +58,16 @@ async def test_documents_are_listed_read_and_deleted(
     path = f"/documents/{documents[0]['id']}"
     read = await client.get(path)
     assert read.json() == documents[0]
-    known = {"If-None-Match": read.headers["etag"]}
-    assert (await client.get(path, headers=known)).status_code == 304
+    headers = {"If-None-Match": read.headers["etag"]}
+    assert (await client.get(path, headers=headers)).status_code == 304
     assert (await client.delete(path)).status_code == 204
     assert (await client.get(path)).status_code == 404
 
 
-async def test_the_nearest_to_a_question_come_first(
+async def test_search_returns_the_nearest_first(
     client: AsyncClient, documents: list[Any]
 ) -> None:
-    # Searching stores nothing, so it needs no token.
+    # A search writes nothing, so it needs no token.
     del client.headers["Authorization"]
     response = await client.post("/search", json={"text": "Which flowers weave looms?"})
     hits = response.json()
@@ -71,7 +77,7 @@ async def test_the_nearest_to_a_question_come_first(
     assert len(hits) == 3
 
 
-async def test_a_search_takes_filters_and_a_number(
+async def test_search_takes_filters_and_k(
     client: AsyncClient, documents: list[Any]
 ) -> None:
     question = {"text": "loom", "filters": {"year": [2024, 2025]}, "k": 1}
@@ -79,11 +85,11 @@ async def test_a_search_takes_filters_and_a_number(
     assert hit["document"] == documents[1]
 
 
-async def test_nobody_writes_without_the_token(client: AsyncClient) -> None:
+async def test_write_without_the_token_is_refused(client: AsyncClient) -> None:
     del client.headers["Authorization"]
     for response in (
         await client.post("/documents", json={"text": "Eve was here."}),
-        # Nor does anybody make the embedder work.
+        # The token is checked before the embedder runs.
         await client.post("/documents", json={"text": "?!"}),
         await client.delete("/documents/1"),
     ):
@@ -92,7 +98,7 @@ async def test_nobody_writes_without_the_token(client: AsyncClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "content", "where"),
+    ("path", "body", "location"),
     [
         ("/documents", {"text": ""}, "body.text"),
         ("/documents", {"text": "?!"}, "body.text"),
@@ -105,10 +111,10 @@ async def test_nobody_writes_without_the_token(client: AsyncClient) -> None:
     ],
     ids=str,
 )
-async def test_what_cannot_be_meant_is_a_problem_that_names_it(
-    client: AsyncClient, path: str, content: dict[str, Any], where: str
+async def test_invalid_request_is_a_problem_with_its_location(
+    client: AsyncClient, path: str, body: dict[str, Any], location: str
 ) -> None:
-    response = await client.post(path, json=content)
+    response = await client.post(path, json=body)
     assert response.status_code == 422
     assert response.headers["content-type"] == "application/problem+json"
-    assert response.json()["errors"][0]["where"].startswith(where)
+    assert response.json()["errors"][0]["location"].startswith(location)

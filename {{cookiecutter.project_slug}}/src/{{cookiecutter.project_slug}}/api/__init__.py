@@ -1,1 +1,1 @@
-"""The HTTP API: FastAPI, served by `python -m` with the name of this package."""
+"""HTTP API on FastAPI."""

@@ -1,4 +1,4 @@
-"""The application: what it is made of, and what lives as long as it."""
+"""Application factory, lifespan and OpenAPI document."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,43 +9,60 @@ from fastapi import FastAPI, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.routing import APIRoute
 
-from .. import parts
-from ..database import Database
-from . import checks, logs, problems
-from .middleware import Access, Limits
+from ..db import Database
+from ..db.discovery import import_submodules
+from ..health import database_checks, run_checks
+from . import errors
+from .logs import count_statements
+from .middleware import RequestLimitsMiddleware, RequestLogMiddleware
 from .settings import ApiSettings
 
-NAME = __name__.partition(".")[0]
+PACKAGE = __name__.partition(".")[0]
 
 DOCS_POLICY = (
     "default-src https://cdn.jsdelivr.net 'unsafe-inline'; connect-src 'self';"
     " img-src 'self' data: https://fastapi.tiangolo.com; frame-ancestors 'none'"
 )
-"""What the page of documents may load: it comes with a script from outside."""
+"""Content-Security-Policy of `/docs`, which loads Swagger UI from a CDN."""
+
+app: FastAPI
+"""Application for `uvicorn`, `fastapi dev` and `fastapi run`, created on first access."""
+
+
+def __getattr__(name: str) -> Any:
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return globals().setdefault("app", create_app())
+
+
+def __dir__() -> list[str]:
+    # The FastAPI command line looks for `app` here.
+    return sorted({*globals(), "app"})
 
 
 class Api(FastAPI):
-    """FastAPI, whose OpenAPI document describes errors as they are."""
+    """FastAPI with problem documents in its OpenAPI document."""
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
         if self.openapi_schema is None:
-            _describe_problems(super().openapi())
+            _document_problems(super().openapi())
         return super().openapi()
 
 
 def create_app(settings: ApiSettings | None = None) -> FastAPI:
-    """Make the application; it opens nothing before it is started.
+    """Create the application; the database is opened when it starts.
 
-    Each `router` in `routes/`, and in a `routes.py` of another package, is served. It
-    finds `app.state.database`, `app.state.settings` and, to add to, `app.state.checks`.
+    Includes the `router` of every module in `routes/`, and of a `routes.py` in any
+    other package. `app.state` has `settings`, `database` and `checks`, to which a
+    router's lifespan may add.
 
     Args:
-        settings: The settings; those of the environment if not given.
+        settings: Settings; read from the environment if omitted.
     """
     settings = settings or ApiSettings()
     app = Api(
-        **_about(),
+        **_package_metadata(),
         lifespan=_lifespan,
         docs_url=None,
         redoc_url=None,
@@ -54,14 +71,16 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     if settings.api_docs:
-        app.add_api_route("/docs", _show_docs, include_in_schema=False)
-    problems.install(app)
-    # The last one is the outermost.
+        app.add_api_route("/docs", _swagger_ui, include_in_schema=False)
+    errors.add_exception_handlers(app)
+    # Middleware added last runs first.
     app.add_middleware(
-        Limits, max_body=settings.api_max_body, timeout=settings.api_timeout
+        RequestLimitsMiddleware,
+        max_body=settings.api_max_body,
+        timeout=settings.api_timeout,
     )
-    app.add_middleware(Access)
-    for module in parts.load("routes"):
+    app.add_middleware(RequestLogMiddleware)
+    for module in import_submodules(PACKAGE, "routes"):
         if hasattr(module, "router"):
             app.include_router(module.router)
     return app
@@ -71,40 +90,41 @@ def create_app(settings: ApiSettings | None = None) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with Database(app.state.settings) as database:
         app.state.database = database
-        app.state.checks = checks.of_database(database)
-        # Start in any case, and say in the log what has to come: it may come.
-        await checks.run(app.state.checks)
-        with logs.counting_statements(database):
+        app.state.checks = database_checks(database)
+        # A failed check is logged and does not prevent the start: /health/ready
+        # reports when the database has recovered.
+        await run_checks(app.state.checks)
+        with count_statements(database):
             yield
 
 
-def _about() -> dict[str, Any]:
-    """Return how the document calls the application."""
-    about = {"title": NAME.replace("_", " ").title()}
+def _package_metadata() -> dict[str, Any]:
+    """Return title, version and summary for the OpenAPI document."""
+    title = {"title": PACKAGE.replace("_", " ").title()}
     try:
-        found = metadata(NAME)
+        package = metadata(PACKAGE)
     except PackageNotFoundError:
-        return about
-    return about | {"version": found["Version"], "summary": found["Summary"]}
+        return title
+    return title | {"version": package["Version"], "summary": package["Summary"]}
 
 
 def _operation_id(route: APIRoute) -> str:
     return route.name
 
 
-async def _show_docs(request: Request) -> Response:
-    address = request.scope.get("root_path", "") + "/openapi.json"
-    page = get_swagger_ui_html(openapi_url=address, title=request.app.title)
+async def _swagger_ui(request: Request) -> Response:
+    url = request.scope.get("root_path", "") + "/openapi.json"
+    page = get_swagger_ui_html(openapi_url=url, title=request.app.title)
     page.headers["Content-Security-Policy"] = DOCS_POLICY
     return page
 
 
-def _describe_problems(document: dict[str, Any]) -> None:
-    """Put problem documents in the place of what FastAPI describes for errors."""
+def _document_problems(document: dict[str, Any]) -> None:
+    """Replace FastAPI's default error schemas with problem documents."""
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    problem = problems.Problem.model_json_schema(
+    problem = errors.Problem.model_json_schema(
         ref_template="#/components/schemas/{model}"
     )
     schemas.update(problem.pop("$defs"))
@@ -113,5 +133,5 @@ def _describe_problems(document: dict[str, Any]) -> None:
         for operation in path.values():
             responses = operation["responses"]
             if "422" in responses:
-                responses["422"] = problems.description("The request is not valid")
-            responses["default"] = problems.description("Any other problem")
+                responses["422"] = errors.response_schema("Invalid request")
+            responses["default"] = errors.response_schema("Unexpected error")

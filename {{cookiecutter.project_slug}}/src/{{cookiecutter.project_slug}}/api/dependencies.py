@@ -1,7 +1,7 @@
-"""What handlers ask for: a session that writes, or one that reads."""
+"""Dependencies of the routes: database sessions and the write token."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from secrets import compare_digest
 from typing import Annotated
 
@@ -13,61 +13,61 @@ from sqlalchemy.ext.asyncio import AsyncSession
 logger = logging.getLogger(__name__)
 
 bearer = HTTPBearer(
-    auto_error=False, scheme_name="token", description="What `API_TOKEN` says."
+    auto_error=False, scheme_name="token", description="The value of `API_TOKEN`."
 )
 
 
-async def may_write(
+async def require_write_token(
     connection: HTTPConnection,
-    given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
 ) -> None:
-    """Let nobody write who does not know `API_TOKEN`, and nobody at all without one.
+    """Require the bearer token in `API_TOKEN`; without that setting, refuse every write.
 
-    Put your own check of who may do what here, when you have one.
+    Replace the body with your own authorization.
 
     Raises:
-        HTTPException: 401 for a token that is missing or wrong, 503 while none is set.
+        HTTPException: 401 if the token is missing or invalid, 503 if none is configured.
     """
     token = connection.app.state.settings.api_token
     if token is None:
-        logger.warning("writing is closed: set API_TOKEN to open it")
-        raise HTTPException(503, "writing is closed")
-    if given is None:
+        logger.warning("writes are disabled: set API_TOKEN to enable them")
+        raise HTTPException(503, "Writes are disabled.")
+    if credentials is None:
         raise HTTPException(
-            401, "a bearer token is needed", {"WWW-Authenticate": "Bearer"}
+            401, "A bearer token is required.", {"WWW-Authenticate": "Bearer"}
         )
     expected = token.get_secret_value().encode()
-    # In constant time, so that how long it takes tells nothing of the token.
-    if not compare_digest(given.credentials.encode(), expected):
+    # Constant time, so the duration reveals nothing about the token.
+    if not compare_digest(credentials.credentials.encode(), expected):
         raise HTTPException(
             401,
-            "this is not the token",
+            "The bearer token is invalid.",
             {"WWW-Authenticate": 'Bearer error="invalid_token"'},
         )
 
 
-async def transaction(
-    connection: HTTPConnection, _: Annotated[None, Depends(may_write)]
-) -> AsyncIterator[AsyncSession]:
-    """Open one transaction for the request, for those who may write."""
+async def get_session(
+    connection: HTTPConnection, _: Annotated[None, Depends(require_write_token)]
+) -> AsyncGenerator[AsyncSession]:
+    """Open a session in the request's transaction."""
     async with connection.app.state.database.transaction() as session:
         yield session
 
 
-async def reader(connection: HTTPConnection) -> AsyncIterator[AsyncSession]:
-    """Open one session for reading for the request."""
-    async with connection.app.state.database.reader() as session:
+async def get_read_session(connection: HTTPConnection) -> AsyncGenerator[AsyncSession]:
+    """Open a read-only session without a transaction."""
+    async with connection.app.state.database.read_session() as session:
         yield session
 
 
-# Scope "function" ends them before the response is sent. FastAPI's default ends them
-# after: then a client hears 201 of what a COMMIT that fails has not stored.
-Session = Annotated[AsyncSession, Depends(transaction, scope="function")]
-"""A session in the request's transaction, for those who may write.
+# Scope "function" commits before the response is sent. FastAPI's default commits after
+# it, so a client could receive 201 for a row that a failed COMMIT has not stored.
+SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]
+"""Session in the request's transaction; requires the write token.
 
-It is committed before the response is sent, and rolled back when the handler raises,
-when it takes too long, or when the client goes away.
+The transaction commits before the response is sent. It rolls back if the handler
+raises, the request times out or the client disconnects.
 """
 
-Reader = Annotated[AsyncSession, Depends(reader, scope="function")]
-"""A session for reading; its connection is given back before the response is sent."""
+ReadSessionDep = Annotated[AsyncSession, Depends(get_read_session, scope="function")]
+"""Read-only session; its connection returns to the pool before the response is sent."""

@@ -1,4 +1,4 @@
-"""Versions of what is served, so that nobody overwrites what they have not seen."""
+"""ETags: conditional reads, and updates that detect lost updates."""
 
 from hashlib import blake2s
 from typing import Annotated, Any, TypeVar
@@ -7,105 +7,113 @@ from fastapi import Depends, Header, HTTPException, Response
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ..repository import Model, NotFound
+from ..db import NotFoundError
 
 Content = TypeVar("Content", bound=BaseModel)
 
 _ETAG: dict[str, Any] = {
-    "description": "The version: send it as `If-Match` to change what it is of.",
+    "description": "Version of the resource; send it as `If-Match` to update it.",
     "schema": {"type": "string"},
     "example": '"8d3f0b9e2c5a7146"',
 }
 _LOCATION: dict[str, Any] = {
-    "description": "Where it is.",
+    "description": "URL of the new resource.",
     "schema": {"type": "string", "format": "uri-reference"},
 }
 
-# How OpenAPI describes responses that carry a version.
+# OpenAPI descriptions of responses that carry an ETag.
 CREATED: dict[str, Any] = {"headers": {"ETag": _ETAG, "Location": _LOCATION}}
-CHANGED: dict[str, Any] = {"headers": {"ETag": _ETAG}}
+UPDATED: dict[str, Any] = {"headers": {"ETag": _ETAG}}
 READ: dict[int | str, dict[str, Any]] = {
     200: {"headers": {"ETag": _ETAG}},
-    304: {"description": "It has not changed", "headers": {"ETag": _ETAG}},
+    304: {"description": "Not modified", "headers": {"ETag": _ETAG}},
 }
 
 
 def etag(content: BaseModel) -> str:
-    """Return the version of what is served: it changes when any part of it does."""
+    """Return the ETag of a response body, a hash of all its fields."""
     text = content.model_dump_json().encode()
     return f'"{blake2s(text, digest_size=8).hexdigest()}"'
 
 
-class _IfMatch:
-    def __init__(self, given: str) -> None:
-        self.given = _split(given)
+class IfMatch:
+    """Header `If-Match`: the versions that an update applies to."""
 
-    async def check(
-        self, session: AsyncSession, model: type[Model], id: Any, schema: type[Content]
+    def __init__(self, header: str) -> None:
+        """Parse the header."""
+        self.etags = _parse(header)
+
+    async def verify(
+        self, session: AsyncSession, model: type[Any], id: Any, schema: type[BaseModel]
     ) -> None:
-        """Lock a row until the transaction ends, if it is as the client has seen it.
+        """Lock a row until the transaction ends, and compare its ETag with the header.
 
         Args:
-            session: In a transaction.
-            model: Of the row.
-            id: The primary key.
-            schema: What the row is served as.
+            session: Session in a transaction.
+            model: Model of the row.
+            id: Primary key of the row.
+            schema: Schema that the row is served as.
 
         Raises:
-            HTTPException: 412 when it has changed since.
-            NotFound: There is no such row.
+            HTTPException: 412 if the row has changed since the client read it.
+            NotFoundError: No row has this primary key.
         """
         row = await session.get(model, id, with_for_update=True)
         if row is None:
-            raise NotFound(f"{model.__name__} {id!r} does not exist")
-        if not self.given & {"*", etag(schema.model_validate(row))}:
-            raise HTTPException(412, "it has changed since: read it again")
+            raise NotFoundError(f"{model.__name__} {id!r} does not exist")
+        if not self.etags & {"*", etag(schema.model_validate(row))}:
+            raise HTTPException(
+                412, "The resource has changed since you read it. Read it again."
+            )
 
 
-class _IfNoneMatch:
-    def __init__(self, given: str, response: Response) -> None:
-        self.given = _split(given)
+class IfNoneMatch:
+    """Header `If-None-Match`: the versions that the client has cached."""
+
+    def __init__(self, header: str, response: Response) -> None:
+        """Parse the header."""
+        self.etags = _parse(header)
         self.response = response
 
-    def answer(self, content: Content) -> Content | Response:
-        """Return the content, or a 304 when it is what the client has already."""
+    def respond(self, content: Content) -> Content | Response:
+        """Return the content with its ETag, or 304 if the client has this version."""
         version = etag(content)
         headers = {"ETag": version, "Cache-Control": "private, no-cache"}
-        if self.given & {"*", version}:
+        if self.etags & {"*", version}:
             return Response(status_code=304, headers=headers)
         self.response.headers.update(headers)
         return content
 
 
-# Coroutines, because FastAPI calls all else that one can depend on in a thread.
+# Coroutines, because FastAPI runs plain functions in a thread.
 async def _if_match(
     if_match: Annotated[
         str,
         Header(
-            description="The `ETag` of what is to be changed, or `*` for any.",
+            description="`ETag` of the version to update, or `*` for any.",
             examples=["*"],
         ),
     ],
-) -> _IfMatch:
-    return _IfMatch(if_match)
+) -> IfMatch:
+    return IfMatch(if_match)
 
 
 async def _if_none_match(
     response: Response,
     if_none_match: Annotated[
-        str, Header(description="The `ETag` of what you have already.")
+        str, Header(description="`ETag` of the version that you have.")
     ] = "",
-) -> _IfNoneMatch:
-    return _IfNoneMatch(if_none_match, response)
+) -> IfNoneMatch:
+    return IfNoneMatch(if_none_match, response)
 
 
-IfMatch = Annotated[_IfMatch, Depends(_if_match)]
-"""What a client has seen of what it wants to change; 428 when it does not say."""
+IfMatchDep = Annotated[IfMatch, Depends(_if_match)]
+"""Required `If-Match` header; a request without it gets 428."""
 
-IfNoneMatch = Annotated[_IfNoneMatch, Depends(_if_none_match)]
-"""What a client has already of what it wants to read."""
+IfNoneMatchDep = Annotated[IfNoneMatch, Depends(_if_none_match)]
+"""Optional `If-None-Match` header."""
 
 
-def _split(tags: str) -> set[str]:
-    # A comma cannot be part of an ETag of ours. Proxies that compress make them weak.
-    return {tag.strip().removeprefix("W/") for tag in tags.split(",")}
+def _parse(header: str) -> set[str]:
+    # Our ETags contain no comma. Proxies that compress a response make them weak (W/).
+    return {tag.strip().removeprefix("W/") for tag in header.split(",")}

@@ -1,4 +1,4 @@
-"""Logs as lines of JSON, each with the id of the request that it belongs to."""
+"""JSON logging with the request's id on every line."""
 
 import json
 import logging
@@ -11,30 +11,32 @@ from typing import Any
 
 from sqlalchemy import event
 
-from ..database import Database
+from ..db import Database
 
 
 @dataclass
-class Call:
-    """A request that is being answered.
+class RequestContext:
+    """Context of the request in progress.
 
     Attributes:
-        id: What its log lines and its response carry.
-        statements: How many statements it has sent to the database.
+        id: Value of `X-Request-ID` and of `request_id` in the log.
+        statements: Number of SQL statements sent so far.
     """
 
     id: str
     statements: int = 0
 
 
-current: ContextVar[Call | None] = ContextVar("current", default=None)
-"""The request that the running code belongs to, if to any."""
+request_context: ContextVar[RequestContext | None] = ContextVar(
+    "request_context", default=None
+)
+"""Context of the request that the running code serves, or None outside a request."""
 
-_ALWAYS_THERE = {*vars(logging.makeLogRecord({})), "message", "asctime"}
+_STANDARD_ATTRIBUTES = {*vars(logging.makeLogRecord({})), "message", "asctime"}
 
 
 class JsonFormatter(logging.Formatter):
-    """Writes a record as one line of JSON, with what was passed as `extra`."""
+    """Format a record as one line of JSON, including its `extra` fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -46,11 +48,11 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        if call := current.get():
-            line["request_id"] = call.id
+        if context := request_context.get():
+            line["request_id"] = context.id
         for name, value in vars(record).items():
-            # uvicorn passes its messages with colours, too.
-            if name not in _ALWAYS_THERE and name != "color_message":
+            # uvicorn adds a copy of its message with terminal colours.
+            if name not in _STANDARD_ATTRIBUTES and name != "color_message":
                 line[name] = value
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
@@ -58,15 +60,15 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure() -> None:
-    """Log to standard error, in JSON, from INFO upwards."""
+    """Log JSON to standard error at level INFO."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 @contextmanager
-def counting_statements(database: Database) -> Iterator[None]:
-    """Count each statement for the request that sends it, while the block runs."""
+def count_statements(database: Database) -> Iterator[None]:
+    """Count the SQL statements of each request inside the block."""
     engines = [database.engine.sync_engine]
     if database.read_engine.pool is not database.engine.pool:
         engines.append(database.read_engine.sync_engine)
@@ -78,6 +80,6 @@ def counting_statements(database: Database) -> Iterator[None]:
 
 
 def _count(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-    call = current.get()
-    if call is not None and not statement.startswith("BEGIN"):
-        call.statements += 1
+    context = request_context.get()
+    if context is not None and not statement.startswith("BEGIN"):
+        context.statements += 1

@@ -1,4 +1,4 @@
-"""What the API takes and gives: never a row itself, so that columns can stay private."""
+"""Request and response bodies, separate from the models so columns can stay private."""
 
 from datetime import datetime
 from typing import Annotated
@@ -7,18 +7,20 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..models import PostStatus
 
-# As large as a number can be that each reader of JSON takes for itself: 2**53 - 1.
+# Largest integer that every JSON parser represents exactly: 2**53 - 1.
 Id = Annotated[int, Field(ge=1, le=9_007_199_254_740_991)]
-# Not every database stores a NUL.
-Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
-Text = Annotated[str, Field(max_length=100_000, pattern=r"^[^\x00]*$")]
+# No control characters: not every database stores NUL.
+ShortText = Annotated[
+    str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")
+]
+LongText = Annotated[str, Field(max_length=100_000, pattern=r"^[^\x00]*$")]
 Email = Annotated[
     str, Field(max_length=254, pattern=r"^[^@\x00-\x20]+@[^@\x00-\x20]+$")
 ]
 
 
-class Row(BaseModel):
-    """What each row has."""
+class ReadModel(BaseModel):
+    """Base of response bodies, with the columns that every model has."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -27,36 +29,36 @@ class Row(BaseModel):
     updated_at: datetime
 
 
-class Input(BaseModel):
-    """What clients send; a field that nobody knows is an error."""
+class WriteModel(BaseModel):
+    """Base of request bodies; an unknown field is an error."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class User(Row):
-    """A person."""
+class UserRead(ReadModel):
+    """User."""
 
     email: str = Field(examples=["ada@example.com"])
     name: str = Field(examples=["Ada"])
 
 
-class NewUser(Input):
-    """A person to add."""
+class UserCreate(WriteModel):
+    """New user."""
 
     email: Email = Field(examples=["ada@example.com"])
-    name: Line = Field(examples=["Ada"])
+    name: ShortText = Field(examples=["Ada"])
 
 
-class UserChanges(Input):
-    """What to change of a person; what is left out stays."""
+class UserUpdate(WriteModel):
+    """Changes to a user; omitted fields keep their value."""
 
-    # Left out is not the same as null, so the defaults are of no use and not shown.
+    # Omitted is not null: the default factories are never used, and keep null invalid.
     email: Email = Field(default_factory=str, examples=["ada@example.org"])
-    name: Line = Field(default_factory=str, examples=["Ada Lovelace"])
+    name: ShortText = Field(default_factory=str, examples=["Ada Lovelace"])
 
 
-class Post(Row):
-    """What a person has written."""
+class PostRead(ReadModel):
+    """Post."""
 
     author_id: int = Field(examples=[7])
     title: str = Field(examples=["On the engine"])
@@ -64,32 +66,32 @@ class Post(Row):
     status: PostStatus
 
 
-class NewPost(Input):
-    """A post to add."""
+class PostCreate(WriteModel):
+    """New post."""
 
     author_id: Id = Field(examples=[7])
-    title: Line = Field(examples=["On the engine"])
-    body: Text = Field(examples=["It weaves patterns."])
+    title: ShortText = Field(examples=["On the engine"])
+    body: LongText = Field(examples=["It weaves patterns."])
     status: PostStatus = PostStatus.DRAFT
 
 
-class PostChanges(Input):
-    """What to change of a post; what is left out stays."""
+class PostUpdate(WriteModel):
+    """Changes to a post; omitted fields keep their value."""
 
-    title: Line = Field(default_factory=str, examples=["On the engine"])
-    body: Text = Field(default_factory=str, examples=["It weaves patterns."])
+    title: ShortText = Field(default_factory=str, examples=["On the engine"])
+    body: LongText = Field(default_factory=str, examples=["It weaves patterns."])
     status: PostStatus = Field(
         default_factory=lambda: PostStatus.DRAFT, examples=[PostStatus.PUBLISHED]
     )
 
 
-class Tag(Row):
-    """A word that people choose for themselves."""
+class TagRead(ReadModel):
+    """Tag."""
 
     name: str = Field(examples=["python"])
 
 
-class NewTag(Input):
-    """A tag to add."""
+class TagCreate(WriteModel):
+    """New tag."""
 
-    name: Line = Field(examples=["python"])
+    name: ShortText = Field(examples=["python"])

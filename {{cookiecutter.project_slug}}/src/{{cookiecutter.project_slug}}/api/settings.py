@@ -1,4 +1,4 @@
-"""What can be set for the API."""
+"""Settings of the API."""
 
 import re
 from typing import Any
@@ -9,7 +9,7 @@ from ..settings import Settings
 
 
 class ApiSettings(Settings):
-    """The settings of a process that serves the API."""
+    """Settings of a process that serves the API."""
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8000, ge=0, le=65535)
@@ -20,15 +20,15 @@ class ApiSettings(Settings):
     api_timeout: float = Field(default=30, gt=0)
 
     def __init__(self, **values: Any) -> None:
-        """Read the settings; `values` win over everything read."""
+        """Read the settings; `values` override the environment and `.env`."""
         super().__init__(**values)
 
     @field_validator("api_token")
     @classmethod
-    def _is_hard_to_guess(cls, value: SecretStr | None) -> SecretStr | None:
+    def _validate_token(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None or not value.get_secret_value():
             return None
-        # What a header can carry without a doubt about its encoding.
+        # Printable ASCII is the only text that every client encodes alike in a header.
         if not re.fullmatch(r"[!-~]{16,}", value.get_secret_value()):
             raise ValueError("expected 16 or more ASCII characters without a space")
         return value

@@ -1,1 +1,1 @@
-"""The cache: values in Redis that cost something to compute."""
+"""A Redis cache for values that are expensive to compute."""

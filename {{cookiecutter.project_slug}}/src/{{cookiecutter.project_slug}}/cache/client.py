@@ -1,4 +1,4 @@
-"""The cache: one loads a value, all others get it, until it is old or invalid."""
+"""The cache client: load a value once, share it until it expires or is invalidated."""
 
 import asyncio
 import logging
@@ -23,73 +23,73 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError, RedisError
 
-from . import scripts
+from . import lua
 from .settings import CacheSettings
 
 logger = logging.getLogger(__name__)
 
-NAME = __name__.partition(".")[0]
-
 Result = TypeVar("Result")
 
-Load = Callable[[], Awaitable[Any]]
+Loader = Callable[[], Awaitable[Any]]
 
-PAUSE = 1.0
-"""Seconds without a question to Redis after it did not answer."""
+RETRY_AFTER_SECONDS = 1.0
+"""Backoff after a failed request; until then Redis is not asked."""
 
-JITTER = 0.1
-"""The part of its time that an entry may be short of, so that not all end at once."""
+TTL_JITTER = 0.1
+"""Fraction by which TTLs are randomly shortened, so entries do not expire together."""
 
-STALE = 60.0
-"""Seconds, at most, that an entry is kept for those who need not wait for the next."""
+STALE_WHILE_REVALIDATE_SECONDS = 60.0
+"""Maximum time a stale value is served while one caller refreshes it."""
 
-TAGS_KEPT = 86400.0
-"""Seconds that a version is kept at least; without it its entries are invalid."""
+TAG_TTL_SECONDS = 86400.0
+"""Minimum TTL of a tag's version; entries are invalid once it has expired."""
 
-POLL = 0.03
-"""Seconds, about, between two looks at what another process loads."""
+POLL_INTERVAL_SECONDS = 0.03
+"""Average interval at which a waiter looks for a value that another process loads."""
 
-# What redis-py raises is no OSError, and what asyncio raises is no RedisError.
-AWAY = (RedisError, OSError)
+# redis-py raises RedisError, asyncio raises OSError (TimeoutError is one).
+REDIS_ERRORS = (RedisError, OSError)
+
+NOT_CONFIGURED = "set REDIS_URL to enable the cache"
 
 
-NO_ADDRESS = "set REDIS_URL to the address of a Redis to cache something"
-
-
-class CacheAway(Exception):
-    """Redis does not answer."""
+class CacheUnavailableError(Exception):
+    """Redis is not configured or does not respond."""
 
 
 class Cache:
-    """Values in Redis; it opens nothing until it is used.
+    """Values in Redis, each loaded by one caller and shared by all.
 
-    `async with Cache(settings) as cache:` closes it in the end. Where Redis is away, or
-    no address of one is set, everything is loaded anew, and nothing raises but `ping`.
+    `async with Cache(settings) as cache:` closes the connections at the end; the first
+    call opens them. While Redis is unavailable or not configured, each call loads its
+    value, and only `ping` raises.
     """
 
     def __init__(self, settings: CacheSettings) -> None:
-        """Remember the settings; the first use opens a connection."""
+        """Keep the settings; nothing connects yet."""
+        package = __name__.partition(".")[0]
         self.settings = settings
-        self.prefix = f"{NAME}:{settings.cache_version}"
-        self._away = False
-        self._next_try = 0.0
-        self._owed: set[str] = set()
-        self._busy: dict[str, asyncio.Event] = {}
+        self.prefix = f"{package}:{settings.cache_version}"
+        self._unavailable = False
+        self._next_attempt = 0.0
+        self._pending_invalidations: set[str] = set()
+        self._inflight: dict[str, asyncio.Event] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
     def enabled(self) -> bool:
-        """Whether there is an address of a Redis."""
+        """True if `REDIS_URL` is set."""
         return self.settings.redis_url is not None
 
     @cached_property
     def redis(self) -> Redis:
-        """The client, for what the cache itself does not offer."""
+        """The redis-py client, for commands that the cache does not offer."""
         if self.settings.redis_url is None:
-            raise CacheAway(NO_ADDRESS)
+            raise CacheUnavailableError(NOT_CONFIGURED)
         timeout = self.settings.redis_timeout
-        # It waits for a connection where the default one raises. One more attempt is
-        # for a connection that was closed while idle; redis-py's ten would take long.
+        # redis-py's default pool raises when it is full; this one waits. One retry
+        # replaces a connection that was closed while idle; the default of ten
+        # retries would exceed the timeout.
         pool = BlockingConnectionPool.from_url(
             self.settings.redis_url.get_secret_value(),
             max_connections=self.settings.redis_max_connections,
@@ -98,33 +98,35 @@ class Cache:
             socket_connect_timeout=timeout,
             health_check_interval=30,
             retry=Retry(NoBackoff(), 1),
-            # Before redis-py 6 nothing is tried again without this.
+            # redis-py 5 retries only the errors named here.
             retry_on_error=[ConnectionError],
         )
         return Redis.from_pool(pool)
 
     async def get_or_set(
-        self, key: str, ttl: float, load: Load, tags: Collection[str] = ()
+        self, key: str, ttl: float, load: Loader, tags: Collection[str] = ()
     ) -> Any:
-        """Return the value of a key; load it if there is none.
+        """Return the value of a key from the cache, or load and store it.
 
-        Of all tasks and processes that ask, one loads. The others wait for it, or get
-        the last value if it is just out of date, but never one that was invalidated.
+        Of all callers in all processes, one loads. The others wait for its value, or
+        get the stale one if it has just expired (stale-while-revalidate). A value that
+        was invalidated is never returned.
 
         Args:
-            key: Its name.
-            ttl: Seconds until it has to be loaded again, or up to a tenth less.
-            load: Loads it. What it raises reaches the caller, and the next one tries.
-            tags: What makes it invalid; the same ones at every call.
+            key: Name of the entry.
+            ttl: Seconds for which the value is fresh, less up to 10 % of jitter.
+            load: Coroutine function that computes the value. An error that it raises
+                reaches its own caller; the next caller loads again.
+            tags: Names by which `invalidate` finds the entry; the same in every call.
 
         Returns:
-            The value as JSON can carry it, whether it was loaded or found.
+            The value as JSON represents it, both when loaded and when cached.
         """
         entry, lock = f"{self.prefix}:value:{key}", f"{self.prefix}:lock:{key}"
-        keys = [entry, lock, *map(self._tag, sorted(set(tags)))]
+        keys = [entry, lock, *map(self._tag_key, sorted(set(tags)))]
         token = token_hex(16)
         finished = asyncio.Event()
-        deadline = time.monotonic() + self.settings.cache_patience
+        deadline = time.monotonic() + self.settings.cache_lock_timeout
         try:
             while True:
                 state, versions, value = await self._look_up(keys, ttl, token)
@@ -132,55 +134,57 @@ class Cache:
                     try:
                         return from_json(value)
                     except ValueError:
-                        # Nobody of us wrote this.
+                        # Another program has written this entry.
                         await self.delete(key)
                         continue
                 if state == "load":
-                    self._busy.setdefault(key, finished)
+                    self._inflight.setdefault(key, finished)
                     return await self._load(keys, ttl, load, token, versions)
-                left = deadline - time.monotonic()
-                if state == "away" or left <= 0:
+                remaining = deadline - time.monotonic()
+                if state == "unavailable" or remaining <= 0:
                     return from_json(to_json(await load()))
-                # One task of this process looks whether others are done.
-                busy = self._busy.setdefault(key, finished)
-                if busy is finished:
-                    await asyncio.sleep(random.uniform(0.5, 1.5) * POLL)
+                # One task per process polls Redis; the others wait for that task.
+                inflight = self._inflight.setdefault(key, finished)
+                if inflight is finished:
+                    await asyncio.sleep(
+                        random.uniform(0.5, 1.5) * POLL_INTERVAL_SECONDS
+                    )
                 else:
                     with suppress(TimeoutError):
-                        async with asyncio.timeout(left):
-                            await busy.wait()
+                        async with asyncio.timeout(remaining):
+                            await inflight.wait()
         finally:
-            if self._busy.get(key) is finished:
-                del self._busy[key]
+            if self._inflight.get(key) is finished:
+                del self._inflight[key]
                 finished.set()
 
     async def invalidate(self, *tags: str) -> None:
-        """Make all entries with one of these tags invalid, also those being loaded.
+        """Invalidate all entries with any of the tags, including those being loaded.
 
-        While Redis is away this is remembered, and done before anything else then.
+        While Redis is unavailable, the tags are kept and sent before the next request.
         """
         if tags and self.enabled:
-            self._owed.update(tags)
-            await self._shielded(self._try(self._nothing))
+            self._pending_invalidations.update(tags)
+            await self._shielded(self._guarded(self._flush_invalidations))
 
     async def delete(self, key: str) -> None:
-        """Remove one entry, also one that is being loaded."""
+        """Delete one entry; a value being loaded for it is not stored."""
         names = (f"{self.prefix}:value:{key}", f"{self.prefix}:lock:{key}")
-        await self._shielded(self._try(lambda: self.redis.delete(*names)))
+        await self._shielded(self._guarded(lambda: self.redis.delete(*names)))
 
     async def ping(self) -> None:
-        """Ask Redis for an answer.
+        """Check that Redis responds, without waiting for the backoff.
 
         Raises:
-            CacheAway: There is none.
+            CacheUnavailableError: Redis is not configured or does not respond.
         """
         if not self.enabled:
-            raise CacheAway(NO_ADDRESS)
-        if not await self._try(self._pong, now=True):
-            raise CacheAway("redis does not answer")
+            raise CacheUnavailableError(NOT_CONFIGURED)
+        if await self._guarded(self._ping, force=True) is None:
+            raise CacheUnavailableError("redis does not respond")
 
     async def close(self) -> None:
-        """Close all connections; the next use opens new ones."""
+        """Close all connections; the next call opens new ones."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
         redis = self.__dict__.pop("redis", None)
         if redis is not None:
@@ -188,7 +192,7 @@ class Cache:
             await redis.connection_pool.disconnect()
 
     async def __aenter__(self) -> Self:
-        """Return the cache; nothing is opened yet."""
+        """Return the cache; nothing connects yet."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -196,161 +200,166 @@ class Cache:
         await self.close()
 
     @property
-    def _lock_life(self) -> float:
-        """Seconds; those who wait for a loader that died have some left after it."""
-        return self.settings.cache_patience / 2
+    def _lock_ttl(self) -> float:
+        """TTL in seconds: if an owner dies, waiters still have time to load."""
+        return self.settings.cache_lock_timeout / 2
 
-    def _tag(self, name: str) -> str:
-        return f"{self.prefix}:tag:{name}"
+    def _tag_key(self, tag: str) -> str:
+        return f"{self.prefix}:tag:{tag}"
 
     async def _look_up(
         self, keys: list[str], ttl: float, token: str
     ) -> tuple[str, bytes, bytes]:
-        life = max(TAGS_KEPT, 2 * (ttl + STALE))
-        arguments = (token, _ms(self._lock_life), _ms(life))
-        found = await self._try(lambda: self._run(scripts.LOOK_UP, keys, *arguments))
-        if found is None:
-            return "away", b"", b""
-        state, versions, value = map(_bytes, found)
+        tag_ttl = max(TAG_TTL_SECONDS, 2 * (ttl + STALE_WHILE_REVALIDATE_SECONDS))
+        arguments = (token, _milliseconds(self._lock_ttl), _milliseconds(tag_ttl))
+        reply = await self._guarded(
+            lambda: self._run_script(lua.LOOK_UP, keys, *arguments)
+        )
+        if reply is None:
+            return "unavailable", b"", b""
+        state, versions, value = map(_bytes, reply)
         return state.decode(), versions, value
 
     async def _load(
-        self, keys: list[str], ttl: float, load: Load, token: str, versions: bytes
+        self, keys: list[str], ttl: float, load: Loader, token: str, versions: bytes
     ) -> Any:
-        mine = token.encode() + b" " + versions
+        owner = token.encode() + b" " + versions
         stored = False
         try:
-            async with self._holding(keys[1], mine):
+            async with self._renewing(keys[1], owner):
                 value = to_json(await load())
-            fresh = ttl * (1 - random.uniform(0, JITTER))
-            times = (_ms(fresh), _ms(ttl + min(ttl, STALE)))
-            await self._try(
-                lambda: self._run(scripts.STORE, keys, token, versions, value, *times)
+            fresh = ttl * (1 - random.uniform(0, TTL_JITTER))
+            kept = ttl + min(ttl, STALE_WHILE_REVALIDATE_SECONDS)
+            ttls = (_milliseconds(fresh), _milliseconds(kept))
+            await self._guarded(
+                lambda: self._run_script(lua.STORE, keys, token, versions, value, *ttls)
             )
             stored = True
             return from_json(value)
         finally:
             if not stored:
-                await self._shielded(self._free(keys[1], mine))
+                await self._shielded(self._release(keys[1], owner))
 
     @asynccontextmanager
-    async def _holding(self, lock: str, mine: bytes) -> AsyncIterator[None]:
-        """Keep a lock while the block runs: it ends soon only if the process does."""
-        life = self._lock_life
+    async def _renewing(self, lock: str, owner: bytes) -> AsyncIterator[None]:
+        """Renew a lock while the block runs, so it expires only if the process dies."""
+        ttl = self._lock_ttl
 
         async def renew() -> None:
             while True:
-                await asyncio.sleep(life / 3)
-                await self._try(
-                    lambda: self._run(scripts.RENEW, [lock], mine, _ms(life))
+                await asyncio.sleep(ttl / 3)
+                await self._guarded(
+                    lambda: self._run_script(
+                        lua.RENEW, [lock], owner, _milliseconds(ttl)
+                    )
                 )
 
-        renewing = asyncio.create_task(renew())
+        task = asyncio.create_task(renew())
         try:
             yield
         finally:
-            renewing.cancel()
+            task.cancel()
 
-    async def _free(self, lock: str, mine: bytes) -> None:
-        await self._try(lambda: self._run(scripts.RENEW, [lock], mine, 0))
+    async def _release(self, lock: str, owner: bytes) -> None:
+        await self._guarded(lambda: self._run_script(lua.RENEW, [lock], owner, 0))
 
-    def _run(self, script: str, keys: list[str], *arguments: Any) -> Awaitable[Any]:
+    def _run_script(
+        self, script: str, keys: list[str], *arguments: Any
+    ) -> Awaitable[Any]:
         return self.redis.register_script(script)(keys=keys, args=arguments)
 
-    async def _pong(self) -> bool:
-        await self._run(scripts.PING, [])
-        return True
+    def _ping(self) -> Awaitable[Any]:
+        return self._run_script(lua.PING, [])
 
-    async def _nothing(self) -> None:
-        """Do what is owed only."""
-
-    async def _try(
+    async def _guarded(
         self,
-        ask: Callable[[], Awaitable[Result]],
+        request: Callable[[], Awaitable[Result]],
         *,
-        now: bool = False,
+        force: bool = False,
     ) -> Result | None:
-        """Ask Redis, or return None where it is away.
+        """Send a request to Redis, or return None while it is unavailable.
 
-        After a failure nobody asks for a while; then one does, and it may be back.
+        After a failure, requests are skipped for `RETRY_AFTER_SECONDS`; then a single
+        one tries again, unless `force` sends this one now.
         """
         if not self.enabled:
             return None
-        if self._away and not now:
-            if time.monotonic() < self._next_try:
+        if self._unavailable and not force:
+            if time.monotonic() < self._next_attempt:
                 return None
-            # So that the others do not wait with this one.
-            self._next_try = time.monotonic() + self.settings.redis_timeout + PAUSE
+            # Skip the requests that arrive while this one waits for its timeout.
+            backoff = self.settings.redis_timeout + RETRY_AFTER_SECONDS
+            self._next_attempt = time.monotonic() + backoff
         try:
-            answer = await self._in_time(ask)
-        except AWAY as error:
-            self._next_try = time.monotonic() + PAUSE
-            if not self._away:
-                self._away = True
-                logger.warning("redis is away: %s", self._said(error))
+            reply = await self._with_timeout(request)
+        except REDIS_ERRORS as error:
+            self._next_attempt = time.monotonic() + RETRY_AFTER_SECONDS
+            if not self._unavailable:
+                self._unavailable = True
+                logger.warning("redis is unavailable: %s", self._redact(error))
             return None
-        if self._away:
-            self._away = False
-            logger.warning("redis is back")
-        return answer
+        if self._unavailable:
+            self._unavailable = False
+            logger.warning("redis is available again")
+        return reply
 
-    async def _in_time(self, ask: Callable[[], Awaitable[Result]]) -> Result:
-        """Ask, and wait for an answer no longer than the timeout."""
+    async def _with_timeout(self, request: Callable[[], Awaitable[Result]]) -> Result:
+        """Send the pending invalidations and a request within `REDIS_TIMEOUT`."""
 
-        async def settle_and_ask() -> Result:
-            await self._settle()
-            return await ask()
+        async def flush_and_send() -> Result:
+            await self._flush_invalidations()
+            return await request()
 
-        # In a task of its own: `asyncio.wait_for` of Python 3.11, which redis-py calls,
-        # may swallow a cancellation, and with it a timeout around it (cpython#86296).
-        asking = self._begin(settle_and_ask())
+        # In a separate task: redis-py calls `asyncio.wait_for`, which on Python 3.11
+        # may swallow a cancellation, and with it an outer timeout (cpython#86296).
+        task = self._start_task(flush_and_send())
         try:
-            done, _ = await asyncio.wait((asking,), timeout=self.settings.redis_timeout)
+            done, _ = await asyncio.wait((task,), timeout=self.settings.redis_timeout)
             if not done:
                 raise TimeoutError
-            return asking.result()
+            return task.result()
         finally:
-            asking.cancel()
+            task.cancel()
 
-    async def _settle(self) -> None:
-        """Do the invalidations that are owed."""
-        if owed := list(self._owed):
-            # At random, so that a version that was lost is never given again.
-            versions = {self._tag(tag): token_hex(16) for tag in owed}
+    async def _flush_invalidations(self) -> None:
+        """Give each pending tag a new version, in one round trip."""
+        if tags := list(self._pending_invalidations):
+            # Random versions: a counter that Redis lost would repeat old ones.
+            versions = {self._tag_key(tag): token_hex(16) for tag in tags}
             async with self.redis.pipeline(transaction=True) as pipeline:
                 for name, version in versions.items():
-                    pipeline.set(name, version, px=_ms(TAGS_KEPT))
+                    pipeline.set(name, version, px=_milliseconds(TAG_TTL_SECONDS))
                 await pipeline.execute()
-            self._owed.difference_update(owed)
+            self._pending_invalidations.difference_update(tags)
 
     async def _shielded(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Finish something also when the caller is cancelled."""
-        await asyncio.shield(self._begin(work))
+        """Finish some work even if the caller is cancelled."""
+        await asyncio.shield(self._start_task(work))
 
-    def _begin(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
-        """Begin a task which `close` waits for."""
+    def _start_task(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
+        """Start a task that `close` waits for."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._end)
+        task.add_done_callback(self._discard_task)
         return task
 
-    def _end(self, task: asyncio.Task[Any]) -> None:
+    def _discard_task(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            # Nobody waits any more for what failed too late, and asyncio would log it.
+            # Retrieve the error of a task that timed out, or asyncio would log it.
             task.exception()
 
-    def _said(self, error: BaseException) -> str:
-        """Return what an error says, without the password."""
-        said = str(error) or type(error).__name__
+    def _redact(self, error: BaseException) -> str:
+        """Return the message of an error without the password of `REDIS_URL`."""
+        message = str(error) or type(error).__name__
         url = self.settings.redis_url
         password = urlsplit(url.get_secret_value()).password if url else None
         for secret in {password, unquote(password)} if password else ():
-            said = said.replace(secret, "***")
-        return said
+            message = message.replace(secret, "***")
+        return message
 
 
-def _ms(seconds: float) -> int:
+def _milliseconds(seconds: float) -> int:
     return max(0, round(seconds * 1000))
 
 

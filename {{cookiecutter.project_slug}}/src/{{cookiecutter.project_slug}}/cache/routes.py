@@ -1,1 +1,1 @@
-{% include ("samples" if cookiecutter.sample_models else "no_samples") ~ "/cache_routes.py" %}
+{% include ("samples" if cookiecutter.sample_models else "no_samples") ~ "/cache/routes.py" %}

@@ -1,1 +1,13 @@
-"""The history of the schema, and what brings a database to a point of it."""
+"""Alembic migrations; from inside a program: `await upgrade(database)`."""
+
+from pathlib import Path
+
+from ..db.migration.directory import MigrationDirectory
+
+directory = MigrationDirectory(Path(__file__).parent)
+
+upgrade = directory.upgrade
+downgrade = directory.downgrade
+check = directory.check
+
+__all__ = ["check", "directory", "downgrade", "upgrade"]

@@ -1,7 +1,7 @@
-"""Remembers what each revision said, so that a later edit is noticed.
+"""Checksums of the revisions, so that an edit of an applied one is noticed.
 
-Databases that have run a revision would never see the edit. The file also makes two
-branches that both add a revision conflict in git, where people see it.
+Databases that have applied a revision would never see the edit. The file also makes
+git report a conflict when two branches both add a revision.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ FILE = FOLDER / "checksums.txt"
 
 
 def recorded() -> dict[str, str]:
-    """Return the checksums of the file, by the name of the revision's file."""
+    """Return the checksums in the file, by the name of the revision's file."""
     if not FILE.exists():
         return {}
     lines = FILE.read_text(encoding="utf-8").splitlines()
@@ -37,14 +37,14 @@ def differences() -> list[str]:
 
 
 def record(*, edits: bool) -> None:
-    """Write the file anew.
+    """Write the file.
 
     Args:
         edits: Whether to accept changes to revisions that are in it; else only new
             ones are added.
     """
     before, now = recorded(), computed()
-    # In the order in which they were recorded, so that the last one is the newest.
+    # In the order in which they were recorded, so the last one is the newest.
     checksums = {**before, **now} if edits else {**before, **now, **before}
     kept = now if edits else checksums
     lines = (f"{checksums[name]}  {name}\n" for name in checksums if name in kept)
@@ -52,7 +52,7 @@ def record(*, edits: bool) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Accept edits if told so; else add new revisions, as Alembic does after each.
+    """Add new revisions, as Alembic does after each; with "accept", take edits, too.
 
     Args:
         arguments: "accept", or the file that Alembic has just written.

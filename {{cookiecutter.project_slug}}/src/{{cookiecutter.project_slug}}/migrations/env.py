@@ -1,19 +1,15 @@
-"""Alembic runs this file for each command; the work is done in `runner.py`."""
+"""Alembic environment: the tables of the models, and the settings of the database."""
 
-import gc
+from {{cookiecutter.project_slug}}.db import Base
+from {{cookiecutter.project_slug}}.db.discovery import (
+    import_submodules,
+)
+from {{cookiecutter.project_slug}}.db.migration.safety import (
+    SafeMigrationRunner,
+)
+from {{cookiecutter.project_slug}}.settings import Settings
 
-from alembic import context
+import_submodules("{{cookiecutter.project_slug}}", "models")
+target_metadata = Base.metadata
 
-threshold = gc.get_threshold()
-# Or Python would look through all imports and revisions for garbage, again and again.
-gc.set_threshold(100_000)
-try:
-    from {{cookiecutter.project_slug}}.migrations import runner
-
-    runner.configure_logging(context.config)
-    if context.is_offline_mode():
-        runner.write_sql()
-    else:
-        runner.run()
-finally:
-    gc.set_threshold(*threshold)
+SafeMigrationRunner(target_metadata, Settings).run()

@@ -17,16 +17,16 @@ branch_labels: str | Sequence[str] | None = ${repr(branch_labels)}
 depends_on: str | Sequence[str] | None = ${repr(depends_on)}
 % if context.get("allow_data_loss"):
 
-# Whoever wrote this revision said so; tests and guards let it.
+# Accepted with `-x allow-data-loss`: guards and tests let this revision pass.
 allow_data_loss = True
 % endif
 
 
 def upgrade() -> None:
-    """Go forward to this revision."""
+    """Upgrade to this revision."""
     ${upgrades if upgrades else "pass"}
 
 
 def downgrade() -> None:
-    """Go back to the revision before."""
+    """Downgrade to the previous revision."""
     ${downgrades if downgrades else "pass"}

@@ -1,1 +1,1 @@
-{% include ("samples" if cookiecutter.sample_models else "no_samples") ~ "/models.py" %}
+{% include ("samples" if cookiecutter.sample_models else "no_samples") ~ "/models/__init__.py" %}

@@ -1,4 +1,4 @@
-"""What users write."""
+"""Posts of users."""
 
 import enum
 from typing import TYPE_CHECKING
@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from .base import Base
+from ..db import Model
 
 if TYPE_CHECKING:
     from .user import User
 
 
 class PostStatus(enum.Enum):
-    """How far a post has come."""
+    """Publication status of a post."""
 
     DRAFT = "draft"
     PUBLISHED = "published"
     ARCHIVED = "archived"
 
 
-class Post(Base):
-    """A post of one user."""
+class Post(Model):
+    """A post, written by one user."""
 
     author_id: Mapped[int] = mapped_column(
         ForeignKey("users.id", ondelete="CASCADE"), index=True

@@ -1,18 +1,18 @@
-"""Words that users choose for themselves."""
+"""Tags that users share."""
 
 from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from .base import Base
+from ..db import Model
 from .user import user_tags
 
 if TYPE_CHECKING:
     from .user import User
 
 
-class Tag(Base):
-    """A tag that any number of users share."""
+class Tag(Model):
+    """A tag, shared by any number of users."""
 
     name: Mapped[str] = mapped_column(unique=True)
 

@@ -1,11 +1,11 @@
-"""People who write posts, and what they care about."""
+"""Users, and the association table of their tags."""
 
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Column, ForeignKey, Table
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from .base import Base
+from ..db import Model
 
 if TYPE_CHECKING:
     from .post import Post
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 user_tags = Table(
     "user_tags",
-    Base.metadata,
+    Model.metadata,
     Column(
         "user_id",
         ForeignKey("users.id", ondelete="CASCADE"),
@@ -29,10 +29,10 @@ user_tags = Table(
 )
 
 
-class User(Base):
-    """A person, with one profile, many posts and any number of tags.
+class User(Model):
+    """A person with one profile, many posts and any number of tags.
 
-    Relationships load nothing by themselves: ask for what you need, such as
+    Relationships are never loaded implicitly. Name the ones you need:
     `select(User).options(selectinload(User.posts), joinedload(User.profile))`.
     """
 

@@ -1,1 +1,1 @@
-"""Documents with their vectors, and how those nearest to a question are found."""
+"""Vector search: documents with embeddings, and queries for the nearest ones."""

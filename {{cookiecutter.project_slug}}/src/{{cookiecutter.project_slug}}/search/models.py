@@ -1,26 +1,26 @@
-"""What can be searched."""
+"""The documents that can be searched."""
 
 from typing import Any
 
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ..models import Base
-from . import dialect
+from ..db import Model
+from . import backend
 from .vectors import Vector
 
 DIMENSION = 384
-"""How many numbers an embedding has.
+"""Numbers in an embedding, as the embedder returns them.
 
-The embedder decides it. After a change, write a revision, and embed the documents anew.
+After a change, generate a revision and embed the documents again: docs/search.md.
 """
 
 
-class Document(Base):
-    """A text, what is known about it, and the vector that stands for its meaning."""
+class Document(Model):
+    """A text with its embedding, and details to filter by."""
 
-    __table_args__ = dialect.table_arguments(DIMENSION)
+    __table_args__ = backend.table_args(DIMENSION)
 
-    # First, since what follows it may be long, and a search reads only this.
+    # The first column, because a scan reads it without the long text that follows.
     embedding: Mapped[list[float]] = mapped_column(Vector(DIMENSION))
-    details: Mapped[dict[str, Any]] = mapped_column(dialect.DETAILS, default=dict)
+    details: Mapped[dict[str, Any]] = mapped_column(backend.DETAILS_TYPE, default=dict)
     text: Mapped[str]

@@ -1,7 +1,6 @@
-"""Documents and the search for the nearest, over HTTP."""
+"""Routes of documents and vector search."""
 
 from datetime import datetime
-from functools import cache
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request, Response
@@ -9,35 +8,40 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import defer
 
-from ..api import etags, problems
-from ..api.dependencies import Reader, Session, may_write
-from ..api.etags import IfNoneMatch
-from ..api.pages import Page, Paging
-from ..repository import Repository
-from . import models
-from .embedder import Embedder, HashingEmbedder
-from .nearest import nearest
+from ..api import etags
+from ..api.dependencies import (
+    ReadSessionDep,
+    SessionDep,
+    require_write_token,
+)
+from ..api.errors import responses
+from ..api.etags import IfNoneMatchDep
+from ..api.pagination import Page, PaginationDep
+from ..db import Repository
+from .embedder import Embedder, get_embedder
+from .models import Document
+from .queries import nearest
 
 router = APIRouter(tags=["search"])
 
-# As large as a number can be that each reader of JSON takes for itself.
-LARGEST = 2**53 - 1
+MAX_JSON_INTEGER = 2**53 - 1
+"""Largest integer that every JSON parser represents exactly."""
 
-# Not every database stores a NUL.
+# No NUL: not every database stores one.
 Text = Annotated[str, Field(min_length=1, max_length=20_000, pattern=r"^[^\x00]+$")]
-Word = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]
-Number = Annotated[int, Field(ge=-LARGEST, le=LARGEST)]
-Fraction = Annotated[float, Field(allow_inf_nan=False)]
-Value = bool | Number | Fraction | Word | None
+ShortText = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]
+Integer = Annotated[int, Field(ge=-MAX_JSON_INTEGER, le=MAX_JSON_INTEGER)]
+FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
+Value = bool | Integer | FiniteFloat | ShortText | None
 Details = Annotated[
-    dict[Word, Value | Annotated[list[Value], Field(max_length=100)]],
+    dict[ShortText, Value | Annotated[list[Value], Field(max_length=100)]],
     Field(max_length=100),
 ]
-DocumentId = Annotated[int, Path(ge=1, le=LARGEST, examples=[7])]
+DocumentId = Annotated[int, Path(ge=1, le=MAX_JSON_INTEGER, examples=[7])]
 
 
-class Document(BaseModel):
-    """A document, without its vector."""
+class DocumentRead(BaseModel):
+    """Document, without its embedding."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -48,8 +52,8 @@ class Document(BaseModel):
     details: dict[str, Any] = Field(examples=[{"year": 2026}])
 
 
-class NewDocument(BaseModel):
-    """A document to add."""
+class DocumentCreate(BaseModel):
+    """New document."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -57,91 +61,88 @@ class NewDocument(BaseModel):
     details: Details = Field(default_factory=dict, examples=[{"year": 2026}])
 
 
-class Question(BaseModel):
-    """What to search for."""
+class SearchRequest(BaseModel):
+    """Question, with filters."""
 
     model_config = ConfigDict(extra="forbid")
 
     text: Text = Field(examples=["What do looms weave?"])
-    k: int = Field(default=10, ge=1, le=100, description="How many documents at most.")
+    k: int = Field(default=10, ge=1, le=100, description="Maximum number of hits.")
     filters: Details = Field(
         default_factory=dict,
-        description="What the details must say; a list means any of its values.",
+        description="Required values of the details; any value of a list matches.",
         examples=[{"year": [2025, 2026]}],
     )
 
 
-class Hit(BaseModel):
-    """A document that was found."""
+class SearchHit(BaseModel):
+    """Document found by a search."""
 
     model_config = ConfigDict(from_attributes=True)
 
-    document: Document
+    document: DocumentRead
     distance: float = Field(
-        description="0 for the same direction, 1 for a right angle, 2 for the opposite.",
+        description="Cosine distance: 0 same direction, 1 right angle, 2 opposite.",
         examples=[0.25],
     )
 
 
-@cache
-def embedder() -> Embedder:
-    """Make what turns texts into vectors here: put yours in its place."""
-    return HashingEmbedder()
+EmbedderDep = Annotated[Embedder, Depends(get_embedder)]
 
 
-async def embed(text: str, embedder: Embedder) -> list[float]:
-    """Return the vector of a text that a client sent.
+async def embed_text(text: str, embedder: Embedder) -> list[float]:
+    """Return the embedding of a text from a request.
 
     Raises:
-        RequestValidationError: The text has nothing that could be compared.
+        RequestValidationError: The embedder refuses the text.
     """
     try:
         (vector,) = await embedder.embed([text])
     except ValueError as error:
-        wrong = {"loc": ("body", "text"), "msg": str(error)}
-        raise RequestValidationError([wrong]) from None
+        detail = {"loc": ("body", "text"), "msg": str(error)}
+        raise RequestValidationError([detail]) from None
     return vector
 
 
-# Before a session is opened: an embedder may take long, and a session keeps others out.
-async def embed_document(
-    new: NewDocument, embedder: Annotated[Embedder, Depends(embedder)]
-) -> dict[str, Any]:
-    """Return what the row of a new document holds."""
-    return {**new.model_dump(), "embedding": await embed(new.text, embedder)}
+# Dependencies embed before the session opens: a slow model must not hold a connection.
+async def embed_document(data: DocumentCreate, embedder: EmbedderDep) -> dict[str, Any]:
+    """Return the columns of a new document."""
+    return {**data.model_dump(), "embedding": await embed_text(data.text, embedder)}
 
 
 async def embed_question(
-    question: Question, embedder: Annotated[Embedder, Depends(embedder)]
+    question: SearchRequest, embedder: EmbedderDep
 ) -> dict[str, Any]:
-    """Return what `nearest` takes for a question."""
-    vector = await embed(question.text, embedder)
+    """Return the arguments of `nearest` for a question."""
+    vector = await embed_text(question.text, embedder)
     return {"vector": vector, "k": question.k, "filters": question.filters}
 
 
 @router.get("/documents")
-async def list_documents(session: Reader, paging: Paging) -> Page[Document]:
-    """List the documents in the order in which they came."""
-    without_vector = defer(models.Document.embedding, raiseload=True)
-    documents = Repository[models.Document](session)
-    return await paging.page(documents, Document, without_vector)
+async def list_documents(
+    session: ReadSessionDep, pagination: PaginationDep
+) -> Page[DocumentRead]:
+    """List documents, oldest first."""
+    without_vector = defer(Document.embedding, raiseload=True)
+    documents = Repository[Document](session)
+    return await pagination.page(documents, DocumentRead, without_vector)
 
 
 @router.post(
     "/documents",
     status_code=201,
-    dependencies=[Depends(may_write)],
+    dependencies=[Depends(require_write_token)],
     responses={201: etags.CREATED},
 )
 async def create_document(
-    row: Annotated[dict[str, Any], Depends(embed_document)],
-    session: Session,
+    columns: Annotated[dict[str, Any], Depends(embed_document)],
+    session: SessionDep,
     request: Request,
     response: Response,
-) -> Document:
-    """Add a document; its vector is made here."""
-    created = await Repository[models.Document](session).create(**row)
-    document = Document.model_validate(created)
+) -> DocumentRead:
+    """Embed and create a document."""
+    row = await Repository[Document](session).create(**columns)
+    document = DocumentRead.model_validate(row)
     response.headers["Location"] = f"{request.scope['path']}/{document.id}"
     response.headers["ETag"] = etags.etag(document)
     return document
@@ -149,29 +150,28 @@ async def create_document(
 
 @router.get(
     "/documents/{document_id}",
-    response_model=Document,
-    responses={**etags.READ, **problems.documented(404)},
+    response_model=DocumentRead,
+    responses={**etags.READ, **responses(404)},
 )
 async def get_document(
-    session: Reader, document_id: DocumentId, known: IfNoneMatch
+    session: ReadSessionDep, document_id: DocumentId, if_none_match: IfNoneMatchDep
 ) -> Any:
-    """Return one document."""
-    row = await Repository[models.Document](session).get(document_id)
-    return known.answer(Document.model_validate(row))
+    """Return a document."""
+    row = await Repository[Document](session).get(document_id)
+    return if_none_match.respond(DocumentRead.model_validate(row))
 
 
-@router.delete(
-    "/documents/{document_id}", status_code=204, responses=problems.documented(404)
-)
-async def delete_document(session: Session, document_id: DocumentId) -> None:
+@router.delete("/documents/{document_id}", status_code=204, responses=responses(404))
+async def delete_document(session: SessionDep, document_id: DocumentId) -> None:
     """Delete a document."""
-    await Repository[models.Document](session).delete(document_id)
+    await Repository[Document](session).delete(document_id)
 
 
 @router.post("/search")
 async def search(
-    question: Annotated[dict[str, Any], Depends(embed_question)], session: Reader
-) -> list[Hit]:
-    """Return the documents nearest to a question, the nearest first."""
-    hits = await nearest(session, **question)
-    return [Hit.model_validate(hit) for hit in hits]
+    arguments: Annotated[dict[str, Any], Depends(embed_question)],
+    session: ReadSessionDep,
+) -> list[SearchHit]:
+    """Return the documents nearest to a question, nearest first."""
+    hits = await nearest(session, **arguments)
+    return [SearchHit.model_validate(hit) for hit in hits]

@@ -1,8 +1,8 @@
-"""An API with a cache in a Redis of its own, over real HTTP."""
+"""An API with its cache, served over HTTP."""
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -19,7 +19,7 @@ TOKEN = "0123456789abcdef"
 
 @pytest.fixture
 def app(settings: Settings, own_port: int, monkeypatch: pytest.MonkeyPatch) -> FastAPI:
-    """The application, not yet started, with the address of the Redis of the test."""
+    """Application, not started yet, that caches in the Redis on `own_port`."""
     for name in ApiSettings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{own_port}/0")
@@ -30,21 +30,21 @@ def app(settings: Settings, own_port: int, monkeypatch: pytest.MonkeyPatch) -> F
 
 
 @pytest.fixture
-async def client(app: FastAPI) -> AsyncIterator[AsyncClient]:
-    """A client of the application, which may write."""
-    async with served(app) as client:
+async def client(app: FastAPI) -> AsyncGenerator[AsyncClient]:
+    """Client of the application, with the write token."""
+    async with serve(app) as client:
         yield client
 
 
 @asynccontextmanager
-async def served(app: FastAPI) -> AsyncIterator[AsyncClient]:
+async def serve(app: FastAPI) -> AsyncGenerator[AsyncClient]:
     """Serve an application with uvicorn while the block runs."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(app, log_config=None))
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        async with AsyncClient(base_url=address) as client:
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        async with AsyncClient(base_url=url) as client:
             client.headers["Authorization"] = f"Bearer {TOKEN}"
             yield client
         server.should_exit = True
-        await serving
+        await task

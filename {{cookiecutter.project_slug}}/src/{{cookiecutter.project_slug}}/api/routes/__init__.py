@@ -1,1 +1,1 @@
-"""What is served: the `router` of each module here, found by being here."""
+"""Routes of the API: each module's `router` is included without registration."""

@@ -1,23 +1,23 @@
-"""Whether the process lives, and whether it can work."""
+"""Liveness and readiness probes."""
 
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from .. import checks
+from ...health import run_checks
 
 router = APIRouter(prefix="/health", tags=["health"])
 
 
 class Liveness(BaseModel):
-    """That the process answers."""
+    """Liveness of the process."""
 
     status: Literal["ok"] = "ok"
 
 
 class Readiness(BaseModel):
-    """Whether requests can be answered, and if not, why."""
+    """Readiness for requests: each check with "ok" or the reason it failed."""
 
     status: Literal["ok", "unavailable"]
     checks: Annotated[
@@ -28,17 +28,17 @@ class Readiness(BaseModel):
 
 @router.get("/live")
 async def check_liveness() -> Liveness:
-    """Say that the process answers; restart it when it does not."""
+    """Liveness probe: restart the process if it does not respond."""
     return Liveness()
 
 
 @router.get("/ready", responses={503: {"model": Readiness}})
 async def check_readiness(request: Request, response: Response) -> Readiness:
-    """Say whether all that is needed works; send no requests here when it does not."""
-    wrong = await checks.run(request.app.state.checks)
-    if wrong:
+    """Readiness probe: route no traffic here while it responds 503."""
+    failures = await run_checks(request.app.state.checks)
+    if failures:
         response.status_code = 503
     return Readiness(
-        status="unavailable" if wrong else "ok",
-        checks={name: wrong.get(name, "ok") for name in request.app.state.checks},
+        status="unavailable" if failures else "ok",
+        checks={name: failures.get(name, "ok") for name in request.app.state.checks},
     )

@@ -1,48 +1,50 @@
-"""Posts over HTTP."""
+"""Routes of posts."""
 
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from ...db import Repository
 from ...models import Post, PostStatus
-from ...repository import Repository
-from .. import etags, problems, schemas
-from ..dependencies import Reader, Session
-from ..etags import IfMatch, IfNoneMatch
-from ..pages import Page, Paging
+from .. import etags
+from ..dependencies import ReadSessionDep, SessionDep
+from ..errors import responses
+from ..etags import IfMatchDep, IfNoneMatchDep
+from ..pagination import Page, PaginationDep
+from ..schemas import Id, PostCreate, PostRead, PostUpdate
 
 router = APIRouter(prefix="/posts", tags=["posts"])
 
 Sort = Literal["id", "-id", "created_at", "-created_at", "title", "-title"]
-PostId = Annotated[schemas.Id, Path(examples=[7])]
+PostId = Annotated[Id, Path(examples=[7])]
 
 
 @router.get("")
 async def list_posts(
-    session: Reader,
-    paging: Paging,
-    author_id: Annotated[schemas.Id | None, Query()] = None,
+    session: ReadSessionDep,
+    pagination: PaginationDep,
+    author_id: Annotated[Id | None, Query()] = None,
     status: PostStatus | None = None,
-    sort: Annotated[Sort, Query(description="From the highest with a minus.")] = "id",
-) -> Page[schemas.Post]:
-    """List posts of everybody or of one author."""
+    sort: Annotated[Sort, Query(description="`-` sorts in descending order.")] = "id",
+) -> Page[PostRead]:
+    """List posts, of one author or of all."""
     posts = Repository[Post](session)
-    return await paging.page(
-        posts, schemas.Post, sort=sort, author_id=author_id, status=status
+    return await pagination.page(
+        posts, PostRead, sort=sort, author_id=author_id, status=status
     )
 
 
 @router.post(
     "",
     status_code=201,
-    responses={201: etags.CREATED, **problems.documented(409)},
+    responses={201: etags.CREATED, **responses(409)},
 )
 async def create_post(
-    session: Session, new: schemas.NewPost, request: Request, response: Response
-) -> schemas.Post:
-    """Add a post; its author must exist."""
-    row = await Repository[Post](session).create(**new.model_dump())
-    post = schemas.Post.model_validate(row)
+    session: SessionDep, data: PostCreate, request: Request, response: Response
+) -> PostRead:
+    """Create a post; its author must exist."""
+    row = await Repository[Post](session).create(**data.model_dump())
+    post = PostRead.model_validate(row)
     response.headers["Location"] = f"{request.scope['path']}/{post.id}"
     response.headers["ETag"] = etags.etag(post)
     return post
@@ -50,36 +52,38 @@ async def create_post(
 
 @router.get(
     "/{post_id}",
-    response_model=schemas.Post,
-    responses={**etags.READ, **problems.documented(404)},
+    response_model=PostRead,
+    responses={**etags.READ, **responses(404)},
 )
-async def get_post(session: Reader, post_id: PostId, known: IfNoneMatch) -> Any:
-    """Return one post."""
+async def get_post(
+    session: ReadSessionDep, post_id: PostId, if_none_match: IfNoneMatchDep
+) -> Any:
+    """Return a post."""
     row = await Repository[Post](session).get(post_id)
-    return known.answer(schemas.Post.model_validate(row))
+    return if_none_match.respond(PostRead.model_validate(row))
 
 
 @router.patch(
     "/{post_id}",
-    responses={200: etags.CHANGED, **problems.documented(404, 412, 428)},
+    responses={200: etags.UPDATED, **responses(404, 412, 428)},
 )
 async def update_post(
-    session: Session,
+    session: SessionDep,
     post_id: PostId,
-    seen: IfMatch,
-    changes: schemas.PostChanges,
+    if_match: IfMatchDep,
+    data: PostUpdate,
     response: Response,
-) -> schemas.Post:
-    """Change a post, if it is still as the client has seen it."""
-    await seen.check(session, Post, post_id, schemas.Post)
-    given = changes.model_dump(exclude_unset=True)
-    row = await Repository[Post](session).update(post_id, **given)
-    post = schemas.Post.model_validate(row)
+) -> PostRead:
+    """Update a post, if the client has read its latest version."""
+    await if_match.verify(session, Post, post_id, PostRead)
+    changes = data.model_dump(exclude_unset=True)
+    row = await Repository[Post](session).update(post_id, **changes)
+    post = PostRead.model_validate(row)
     response.headers["ETag"] = etags.etag(post)
     return post
 
 
-@router.delete("/{post_id}", status_code=204, responses=problems.documented(404))
-async def delete_post(session: Session, post_id: PostId) -> None:
+@router.delete("/{post_id}", status_code=204, responses=responses(404))
+async def delete_post(session: SessionDep, post_id: PostId) -> None:
     """Delete a post."""
     await Repository[Post](session).delete(post_id)

@@ -1,43 +1,45 @@
-"""Tags over HTTP."""
+"""Routes of tags."""
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from ...db import Repository
 from ...models import Tag
-from ...repository import Repository
-from .. import etags, problems, schemas
-from ..dependencies import Reader, Session
-from ..etags import IfNoneMatch
-from ..pages import Page, Paging
+from .. import etags
+from ..dependencies import ReadSessionDep, SessionDep
+from ..errors import responses
+from ..etags import IfNoneMatchDep
+from ..pagination import Page, PaginationDep
+from ..schemas import Id, ShortText, TagCreate, TagRead
 
 router = APIRouter(prefix="/tags", tags=["tags"])
 
-TagId = Annotated[schemas.Id, Path(examples=[7])]
+TagId = Annotated[Id, Path(examples=[7])]
 
 
 @router.get("")
 async def list_tags(
-    session: Reader,
-    paging: Paging,
-    name: Annotated[schemas.Line | None, Query()] = None,
-) -> Page[schemas.Tag]:
-    """List the tags in the order in which they came."""
+    session: ReadSessionDep,
+    pagination: PaginationDep,
+    name: Annotated[ShortText | None, Query()] = None,
+) -> Page[TagRead]:
+    """List tags, oldest first."""
     tags = Repository[Tag](session)
-    return await paging.page(tags, schemas.Tag, name=name)
+    return await pagination.page(tags, TagRead, name=name)
 
 
 @router.post(
     "",
     status_code=201,
-    responses={201: etags.CREATED, **problems.documented(409)},
+    responses={201: etags.CREATED, **responses(409)},
 )
 async def create_tag(
-    session: Session, new: schemas.NewTag, request: Request, response: Response
-) -> schemas.Tag:
-    """Add a tag; no two may have the same name."""
-    row = await Repository[Tag](session).create(**new.model_dump())
-    tag = schemas.Tag.model_validate(row)
+    session: SessionDep, data: TagCreate, request: Request, response: Response
+) -> TagRead:
+    """Create a tag; the name must be unique."""
+    row = await Repository[Tag](session).create(**data.model_dump())
+    tag = TagRead.model_validate(row)
     response.headers["Location"] = f"{request.scope['path']}/{tag.id}"
     response.headers["ETag"] = etags.etag(tag)
     return tag
@@ -45,16 +47,18 @@ async def create_tag(
 
 @router.get(
     "/{tag_id}",
-    response_model=schemas.Tag,
-    responses={**etags.READ, **problems.documented(404)},
+    response_model=TagRead,
+    responses={**etags.READ, **responses(404)},
 )
-async def get_tag(session: Reader, tag_id: TagId, known: IfNoneMatch) -> Any:
-    """Return one tag."""
+async def get_tag(
+    session: ReadSessionDep, tag_id: TagId, if_none_match: IfNoneMatchDep
+) -> Any:
+    """Return a tag."""
     row = await Repository[Tag](session).get(tag_id)
-    return known.answer(schemas.Tag.model_validate(row))
+    return if_none_match.respond(TagRead.model_validate(row))
 
 
-@router.delete("/{tag_id}", status_code=204, responses=problems.documented(404))
-async def delete_tag(session: Session, tag_id: TagId) -> None:
-    """Delete a tag; its users stay."""
+@router.delete("/{tag_id}", status_code=204, responses=responses(404))
+async def delete_tag(session: SessionDep, tag_id: TagId) -> None:
+    """Delete a tag; its users are kept."""
     await Repository[Tag](session).delete(tag_id)

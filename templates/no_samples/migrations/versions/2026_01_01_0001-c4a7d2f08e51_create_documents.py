@@ -1,0 +1,1 @@
+{% filter replace(": 6b1f0c9e2d34", ":") | replace('"6b1f0c9e2d34"', "None") %}{% include cookiecutter.database ~ "/migrations/versions/2026_01_01_0001-c4a7d2f08e51_create_documents.py" %}{% endfilter %}

@@ -1,0 +1,1 @@
+"""Models of the application. A new module in this folder needs no registration."""

@@ -1,0 +1,229 @@
+"""Safety of migrations on PostgreSQL: lock, timeouts, retries, enums, indexes."""
+
+import logging
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import alembic_postgresql_enum
+from alembic import op
+from alembic.autogenerate import renderers
+from alembic.autogenerate.api import AutogenContext
+from alembic.util import CommandError
+from alembic_postgresql_enum.operations import sync_enum_values
+from alembic_postgresql_enum.operations.add_enum_values import AddEnumValuesOp
+from sqlalchemy import Column, Connection, event, func, select, text
+from sqlalchemy.exc import DBAPIError
+
+from ..errors import sqlstate
+from .runner import MigrationRunner
+
+RETRY_DELAYS_SECONDS = (1.0, 2.0, 4.0, 8.0)
+"""Pauses between attempts when a table is in use."""
+
+LOCK_TIMEOUT_SECONDS = 600
+"""Time that a migration waits for another one to finish."""
+
+LOCK_NAME = f"{__name__.partition('.')[0]}.migrations.lock"
+"""Name of the advisory lock."""
+
+LOCK_NOT_AVAILABLE = "55P03"
+"""SQLSTATE of a lock timeout."""
+
+# A different order is no reason to rewrite all tables.
+alembic_postgresql_enum.set_configuration(
+    alembic_postgresql_enum.Config(ignore_enum_values_order=True)
+)
+
+logger = logging.getLogger("alembic.runner")
+
+
+class SafeMigrationRunner(MigrationRunner):
+    """Runner for PostgreSQL: one at a time, and never long in front of others."""
+
+    # A value added to an enum can be used only after a COMMIT.
+    options: ClassVar[Mapping[str, Any]] = {"transaction_per_migration": True}
+    rollback_note = "nothing of this revision is left in the database"
+
+    @contextmanager
+    def migration_lock(self, connection: Connection) -> Iterator[None]:
+        """Hold an advisory lock during the block, and limit each transaction.
+
+        The lock belongs to a transaction on a second connection: on the migrating one it
+        would end with the first revision, and a session lock would outlive us behind a
+        pooler. It is polled, since waiting in one statement would deadlock with CREATE
+        INDEX CONCURRENTLY.
+        """
+        # A statement that waits for a lock makes others wait, and one whose client was
+        # killed would go on. The server on Windows cannot check for the latter.
+        wait = f"{self.settings.database_lock_timeout * 1000:.0f}ms"
+        limits = (
+            # The last COMMIT waits for the disk, and with it for all before it.
+            "SELECT set_config('synchronous_commit', 'off', true),"
+            f" set_config('lock_timeout', '{wait}', true),"
+            " CASE WHEN version() !~ 'mingw|Visual C' THEN"
+            " set_config('client_connection_check_interval', '2s', true) END"
+        )
+
+        def limit(connection: Connection) -> None:
+            if (
+                connection.get_execution_options().get("isolation_level")
+                != "AUTOCOMMIT"
+            ):
+                # Not through SQLAlchemy: this runs in each of many small transactions.
+                connection.connection.cursor().execute(limits)
+
+        name = func.hashtext(LOCK_NAME)
+        deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
+        with connection.engine.connect() as guardian:
+            while not guardian.scalar(select(func.pg_try_advisory_xact_lock(name))):
+                # The other's CREATE INDEX CONCURRENTLY waits for our transaction.
+                guardian.rollback()
+                if time.monotonic() > deadline:
+                    raise CommandError(
+                        f"another migration has been running for {LOCK_TIMEOUT_SECONDS} s:"
+                        " wait for it, or end it in pg_stat_activity"
+                    )
+                sleep(guardian, 0.2)
+            guardian.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+            event.listen(connection, "begin", limit)
+            event.listen(
+                connection, "before_cursor_execute", _bind_versions, retval=True
+            )
+            try:
+                yield
+            finally:
+                event.remove(connection, "begin", limit)
+                event.remove(connection, "before_cursor_execute", _bind_versions)
+            guardian.execute(select(func.txid_current()))
+            guardian.commit()
+
+    def run_migrations(self, connection: Connection) -> None:
+        """Run the command, and again when a table was in use."""
+        for delay in RETRY_DELAYS_SECONDS:
+            try:
+                return super().run_migrations(connection)
+            except CommandError as error:
+                cause = getattr(error.__cause__, "orig", None)
+                if sqlstate(cause) != LOCK_NOT_AVAILABLE:
+                    raise
+            logger.warning("a table is in use; retrying in %g s", delay)
+            sleep(connection, delay)
+        return super().run_migrations(connection)
+
+    def defaults_equal(
+        self, connection: Connection, column: Column[Any], found: str, wanted: str
+    ) -> bool:
+        """Compare two server defaults as texts, then ask the server for their values."""
+        if _without_cast(found) == _without_cast(wanted):
+            return True
+        if "nextval(" in found + wanted:
+            return False  # Asking would change the sequence.
+        kind = column.type.compile(connection.dialect)
+        values = f"CAST({found} AS {kind})::text = CAST({wanted} AS {kind})::text"
+        with connection.begin_nested() as savepoint:
+            try:
+                return bool(connection.exec_driver_sql(f"SELECT {values}").scalar())
+            except DBAPIError:
+                return False  # A value is not of the type: an enum without it, so far.
+            finally:
+                savepoint.rollback()
+
+    def checks_equal(self, found: str, wanted: str) -> bool:
+        """Return True: the server rewrites a CHECK, so only names can be compared."""
+        return True
+
+
+def sleep(connection: Connection, seconds: float) -> None:
+    """Wait on the server, which does not hold up an event loop."""
+    with connection.begin():
+        connection.execute(select(func.pg_sleep(seconds)))
+
+
+def _bind_versions(
+    _connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any
+) -> tuple[str, Any]:
+    """Replace the ids in Alembic's statement by parameters: it is prepared only once."""
+    if statement.startswith("UPDATE alembic_version "):
+        # SQLAlchemy drops statements prepared before a table changed; keep this one.
+        cursor._invalidate_schema_cache_asof = 0
+        ids = re.findall(r"'(\w+)'", statement)
+        return re.sub(r"'\w+'", "{}", statement).format("$1", "$2"), tuple(ids)
+    return statement, parameters
+
+
+def _without_cast(default: str) -> str:
+    """Return a server default without the cast that the server adds."""
+    return re.sub(r"::[\w\s\".\[\]]+(\(\d+\))?$", "", default).strip("()")
+
+
+@renderers.dispatch_for(AddEnumValuesOp, replace=True)
+def render_added_values(_context: AutogenContext, change: Any) -> list[str]:
+    """Write what adds values to an enum, each at its place.
+
+    The library puts a value that belongs in the middle elsewhere, and quotes none.
+    """
+    lines = []
+    place = f"BEFORE {_literal(change.old_values[0])}" if change.old_values else ""
+    for value in change.new_values:
+        if value not in change.old_values:
+            statement = f'ALTER TYPE "{change.schema}"."{change.name}"'
+            statement += f" ADD VALUE {_literal(value)} {place}".rstrip()
+            # A colon would start a parameter.
+            lines.append(f"op.execute({statement.replace(':', chr(92) + ':')!r})")
+        place = f"AFTER {_literal(value)}"
+    return lines
+
+
+def _create_type(connection: Connection, name: str, values: Sequence[str]) -> None:
+    """Do what the library's function does, which quotes no value."""
+    # A colon would start a parameter.
+    listed = ", ".join(map(_literal, values)).replace(":", "\\:")
+    connection.execute(text(f"CREATE TYPE {name} AS ENUM ({listed})"))
+
+
+sync_enum_values.__dict__["create_type"] = _create_type
+
+
+def _literal(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def create_index_concurrently(
+    name: str, table: str, columns: Sequence[str], **options: Any
+) -> None:
+    """Create an index while others write; use it in place of `op.create_index`.
+
+    It may be repeated: a valid index is left, and one that a failed attempt left
+    invalid is created again. It cannot be part of a transaction, so let it be the only
+    thing that its revision does.
+
+    Args:
+        name: The index.
+        table: The table.
+        columns: The columns.
+        options: What `op.create_index` takes.
+    """
+    with op.get_context().autocommit_block():
+        if not op.get_context().as_sql:
+            valid = op.get_bind().scalar(
+                text(
+                    "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:n)"
+                ),
+                {"n": name},
+            )
+            if valid:
+                return
+            if valid is not None:
+                op.drop_index(name, table, postgresql_concurrently=True)
+        op.create_index(
+            name, table, list(columns), postgresql_concurrently=True, **options
+        )
+
+
+def drop_index_concurrently(name: str, table: str) -> None:
+    """Drop an index while others write; it may be repeated."""
+    with op.get_context().autocommit_block():
+        op.drop_index(name, table, postgresql_concurrently=True, if_exists=True)

@@ -1,0 +1,29 @@
+"""Column types of PostgreSQL: integer keys, enums, the clock."""
+
+import enum
+from collections.abc import Callable
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import MappedColumn, mapped_column
+
+ENUM_TYPE = sa.Enum(
+    enum.Enum, values_callable=lambda kind: [member.value for member in kind]
+)
+"""Type of enum columns: a native enum, named after the class."""
+
+
+def id_column() -> MappedColumn[int]:
+    """Return a BIGINT key that the database numbers."""
+    return mapped_column(
+        sa.BigInteger(), sa.Identity(), primary_key=True, sort_order=-1
+    )
+
+
+def utc_now() -> sa.Function[datetime]:
+    """Return the clock: the start of the transaction."""
+    return sa.func.now()
+
+
+TABLE_HOOKS: tuple[Callable[[sa.Table], None], ...] = ()
+"""Functions that complete the table of each new model: a native enum needs none."""

@@ -1,1 +1,0 @@
-{% include cookiecutter.database ~ "/create_documents.py" %}

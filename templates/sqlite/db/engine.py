@@ -1,0 +1,109 @@
+"""Engines of SQLite: one connection that writes, a pool that reads."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from .driver import Connection
+from .settings import DatabaseSettings
+
+DIALECT_NAME = "sqlite"
+
+MAX_WRITERS = 1
+"""Transactions at a time: SQLite has one writer, and waiting in the process is free."""
+
+
+def create_engine(
+    settings: DatabaseSettings, *, foreign_keys: bool = True
+) -> AsyncEngine:
+    """Create the engine of transactions; nothing connects yet.
+
+    Each transaction takes the write lock at BEGIN. One that reads first and locks
+    later loses updates, or fails with "database is locked".
+
+    Args:
+        settings: URL and timeouts.
+        foreign_keys: Enforce them. Migrations must not: rebuilding a table would
+            silently delete the rows that refer to it.
+    """
+    engine = _create_engine(settings, pool_size=1, foreign_keys=foreign_keys)
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    @event.listens_for(engine.sync_engine, "invalidate")
+    def roll_back(connection: Any, _record: Any, _error: Any) -> None:
+        # Closing alone keeps the write lock while a cursor with unread rows is alive,
+        # and that of a cancelled statement is, in its traceback.
+        connection.rollback()
+
+    return engine
+
+
+def create_read_engine(settings: DatabaseSettings, _engine: AsyncEngine) -> AsyncEngine:
+    """Create the engine of read sessions: no transaction, and SQLite refuses to write."""
+    pool_size = settings.database_pool_size
+    engine = _create_engine(settings, pool_size=pool_size, read_only=True)
+    # There is none to roll back, and each rollback would wait for the driver's thread.
+    vars(engine.dialect).update(do_rollback=lambda connection: None)
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def explain(context: Any) -> None:
+        error = context.original_exception
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY:
+            raise InvalidRequestError(
+                "a read session cannot write: use Database.transaction()"
+            ) from error
+
+    return engine
+
+
+def create_migration_engine(settings: DatabaseSettings) -> AsyncEngine:
+    """Create the engine of migrations, which enforces no foreign keys."""
+    return create_engine(settings, foreign_keys=False)
+
+
+def _create_engine(
+    settings: DatabaseSettings,
+    *,
+    pool_size: int,
+    read_only: bool = False,
+    foreign_keys: bool = True,
+) -> AsyncEngine:
+    url = settings.sqlalchemy_url
+    Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_async_engine(
+        url,
+        echo=settings.database_echo,
+        pool_size=pool_size,
+        max_overflow=settings.database_max_overflow,
+        pool_timeout=settings.database_pool_timeout,
+        # The driver's own transactions would start too late.
+        connect_args={"async_creator_fn": Connection, "isolation_level": None},
+    )
+    pragmas = (
+        f"PRAGMA busy_timeout = {int(settings.database_busy_timeout * 1000)};"
+        "PRAGMA journal_mode = WAL;"
+        # In WAL mode this survives a crash of the program: sqlite.org/pragma.html
+        "PRAGMA synchronous = NORMAL;"
+        f"PRAGMA foreign_keys = {foreign_keys:d}; PRAGMA query_only = {read_only:d};"
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        connection.run_async(lambda driver: driver.executescript(pragmas))
+        if read_only:
+            connection.run_async(lambda driver: driver.set_authorizer(_keep_read_only))
+
+    return engine
+
+
+def _keep_read_only(action: int, name: str | None, value: str | None, *_: Any) -> int:
+    """Deny `PRAGMA query_only = …`: a statement must not switch it off."""
+    switches = action == sqlite3.SQLITE_PRAGMA and str(name).lower() == "query_only"
+    return sqlite3.SQLITE_DENY if switches and value else sqlite3.SQLITE_OK

@@ -1,0 +1,39 @@
+"""Column types of SQLite: integer keys, enums, the clock."""
+
+import enum
+from collections.abc import Callable
+
+import sqlalchemy as sa
+from sqlalchemy.orm import MappedColumn, mapped_column
+
+ENUM_TYPE = sa.Enum(
+    enum.Enum,
+    native_enum=False,
+    length=64,
+    validate_strings=True,
+    values_callable=lambda kind: [member.value for member in kind],
+)
+"""Type of enum columns: VARCHAR with a named CHECK from `add_enum_checks`."""
+
+
+def id_column() -> MappedColumn[int]:
+    """Return an integer key; only INTEGER becomes SQLite's own row id."""
+    return mapped_column(sa.Integer(), primary_key=True, sort_order=-1)
+
+
+def utc_now() -> sa.TextClause:
+    """Return the clock in milliseconds; CURRENT_TIMESTAMP has only seconds."""
+    return sa.text("(strftime('%Y-%m-%d %H:%M:%f000', 'now'))")
+
+
+def add_enum_checks(table: sa.Table) -> None:
+    """Add a CHECK for every enum column, named after the column."""
+    for column in table.columns:
+        if isinstance(column.type, sa.Enum):
+            quoted = ["'" + v.replace("'", "''") + "'" for v in column.type.enums]
+            check = f"{column.name} IN ({', '.join(quoted)})"
+            table.append_constraint(sa.CheckConstraint(check, name=column.name))
+
+
+TABLE_HOOKS: tuple[Callable[[sa.Table], None], ...] = (add_enum_checks,)
+"""Functions that complete the table of each new model."""

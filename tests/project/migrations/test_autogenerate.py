@@ -1,0 +1,232 @@
+"""Test what autogenerate finds, ignores and refuses."""
+
+from support.migrating import (
+    THING,
+    MigratedProject,
+    failure_line,
+    on_each,
+    on_postgresql,
+)
+from support.render import run
+
+
+@on_each
+def test_no_revision_is_written_without_models(project: MigratedProject) -> None:
+    project.write_models(THING)
+    project.autogenerate("upgrade head")
+    files = project.rendered.files("versions/*.py")
+    (project.rendered.package / "models" / "thing.py").unlink()
+    for command in ("revision --autogenerate -m change", "check"):
+        assert "no model was found" in project.alembic(command, status=255)
+    assert project.rendered.files("versions/*.py") == files
+    assert project.tables() == ["things"]
+
+
+@on_each
+def test_an_unchanged_schema_makes_no_revision(project: MigratedProject) -> None:
+    project.write_models(THING)
+    project.autogenerate("upgrade head")
+    files = project.rendered.files("versions/*.py")
+    output = project.alembic("revision --autogenerate -m change")
+    assert "nothing has changed: no revision is written" in output
+    assert project.rendered.files("versions/*.py") == files
+    # Without --autogenerate, an empty revision is intended.
+    project.alembic("revision -m by-hand", "upgrade head", "check")
+    assert len(project.rendered.files("versions/*.py")) == len(files) + 1
+
+
+@on_each
+def test_a_connection_to_another_database_is_refused(project: MigratedProject) -> None:
+    other = {"sqlite": "postgresql", "postgresql": "sqlite"}[project.database]
+    output = project.run_python(f"""
+        import sqlalchemy as sa
+        from alembic import command
+        from alembic.util import CommandError
+        from async_app.migrations import directory
+        from unittest.mock import Mock
+
+        connection = Mock(in_transaction=lambda: False)
+        connection.dialect.name = "{other}"
+        config = directory.config()
+        config.attributes["connection"] = connection
+        try:
+            command.revision(config, autogenerate=True, message="change")
+        except CommandError as error:
+            print(error)
+        """)
+    assert output == (
+        f"the migrations are for {project.database}, the connection is to {other}\n"
+    )
+    assert project.rendered.files("versions/*.py") == []
+
+
+@on_each
+def test_constraints_get_names_and_are_dropped_again(
+    project: MigratedProject,
+) -> None:
+    project.write_models("""
+    class Owner(Model):
+        name: Mapped[str]
+
+    class Thing(Model):
+        name: Mapped[str]
+        size: Mapped[int]
+        owner_id: Mapped[int | None]
+    """)
+    project.round_trip()
+    project.write_models("""
+    class Owner(Model):
+        name: Mapped[str] = mapped_column(unique=True)
+
+    class Thing(Model):
+        name: Mapped[str] = mapped_column(index=True)
+        size: Mapped[int]
+        owner_id: Mapped[int | None] = mapped_column(
+            ForeignKey("owners.id", ondelete="SET NULL")
+        )
+        __table_args__ = (
+            UniqueConstraint("name", "size"),
+            CheckConstraint("size > 0", name="size"),
+            Index(None, "size", "name"),
+        )
+    """)
+    project.alembic("check", status=255)
+    text = project.round_trip()
+    for name in (
+        "uq_owners_name",
+        "ix_things_name",
+        "fk_things_owner_id_owners",
+        "uq_things_name_size",
+        "ck_things_size",
+    ):
+        assert text.count(f'op.f("{name}")') + text.count(f'("{name}"') >= 2, name
+    assert "None," not in text.replace("None = None", "")
+    # SQLite also finds a changed expression; both find a new name.
+    module = project.rendered.package / "models" / "thing.py"
+    changed = module.read_text().replace(
+        '"size > 0", name="size"', '"size > 1", name="above"'
+    )
+    module.write_text(changed)
+    assert "ck_things_above" in project.round_trip()
+    project.alembic("downgrade base", "upgrade head", "check")
+
+
+@on_each
+def test_tables_of_other_programs_are_never_dropped(project: MigratedProject) -> None:
+    project.write_models(THING)
+    project.autogenerate("upgrade head")
+    project.execute_all(
+        "CREATE TABLE spatial_ref_sys (id integer PRIMARY KEY)",
+        "CREATE INDEX theirs ON spatial_ref_sys (id)",
+    )
+    output = project.alembic("check", "revision --autogenerate -m change")
+    assert "nothing has changed" in output
+    # A table that a revision creates without a model is ours, unless it is ignored.
+    (first,) = project.version()
+    (project.versions / "9999_audit.py").write_text(f'''"""Audit."""
+import sqlalchemy as sa
+from alembic import op
+revision = "audit"
+down_revision = "{first}"
+
+def upgrade():
+    op.create_table("audit_log", sa.Column("id", sa.Integer()))
+
+def downgrade():
+    op.drop_table("audit_log")
+''')
+    project.alembic("upgrade head")
+    output = project.alembic("revision --autogenerate -m change", status=255)
+    assert "audit_log: the table would be dropped with its rows" in output
+    module = project.rendered.package / "db" / "migration" / "autogenerate.py"
+    text = module.read_text()
+    assert "IGNORED_TABLES: tuple[str, ...] = ()" in text
+    module.write_text(
+        text.replace(
+            "IGNORED_TABLES: tuple[str, ...] = ()", 'IGNORED_TABLES = ("audit_*",)'
+        )
+    )
+    project.alembic("check")
+
+
+@on_each
+def test_data_loss_needs_a_switch(project: MigratedProject) -> None:
+    project.write_models("""
+    class Thing(Model):
+        name: Mapped[str]
+        size: Mapped[int]
+        shape: Mapped[str | None]
+
+    class Box(Model):
+        label: Mapped[str]
+    """)
+    project.autogenerate("upgrade head")
+    files = project.rendered.files("versions/*.py")
+    project.write_models("""
+    class Thing(Model):
+        title: Mapped[str]
+        size: Mapped[int]
+        shape: Mapped[str]
+        weight: Mapped[int]
+        price: Mapped[int | None]
+        count: Mapped[int] = mapped_column(server_default="0")
+
+    class Crate(Model):
+        label: Mapped[str]
+    """)
+    output = project.alembic("revision --autogenerate -m change", status=255)
+    message = failure_line(output)
+    assert (
+        "things.name: the column would be dropped with its data (renamed? write an empty"
+        " revision with op.alter_column('things', 'name', new_column_name='title'))"
+    ) in message
+    assert (
+        "boxes: the table would be dropped with its rows (renamed? write an empty"
+        " revision with op.rename_table('boxes', 'crates'))"
+    ) in message
+    assert "things.weight: NOT NULL without a default fails on existing rows" in message
+    assert "things.shape: NOT NULL fails on rows without a value" in message
+    assert "alembic -x allow-data-loss revision --autogenerate" in message
+    assert "price" not in message and "count" not in message
+    assert project.rendered.files("versions/*.py") == files
+
+    written = project.round_trip(options="-x allow-data-loss")
+    assert "\nallow_data_loss = True\n" in written
+    assert project.tables() == ["crates", "things"]
+
+
+@on_postgresql
+def test_a_constraint_that_is_not_valid_yet_is_no_difference(
+    project: MigratedProject,
+) -> None:
+    project.write_models("""
+    class Thing(Model):
+        size: Mapped[int]
+    """)
+    project.autogenerate()
+    before = set(project.versions.glob("*.py"))
+    project.alembic("revision -m validate_later")
+    (revision,) = set(project.versions.glob("*.py")) - before
+    up, down = (
+        f"op.execute('ALTER TABLE things {what} CONSTRAINT ck_things_positive{rest}')"
+        for what, rest in (("ADD", " CHECK (size > 0) NOT VALID"), ("DROP", ""))
+    )
+    text = revision.read_text().replace("    pass\n", f"    {up}\n", 1)
+    revision.write_text(text.replace("    pass\n", f"    {down}\n", 1))
+    run(
+        *(project.python, "-m", "async_app.migrations.checksums", "accept"),
+        cwd=project.rendered.path,
+        env=project.variables,
+    )
+    project.write_models("""
+    class Thing(Model):
+        size: Mapped[int]
+        __table_args__ = (CheckConstraint("size > 0", name="positive"),)
+    """)
+    project.alembic("upgrade head", "check")
+    run(
+        *(project.python, "-m", "pytest", "-p", "no:cacheprovider"),
+        "tests/test_migrations.py",
+        cwd=project.rendered.path,
+        env=project.variables | {"TEST_DATABASE_URL": project.url},
+    )

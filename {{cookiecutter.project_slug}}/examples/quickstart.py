@@ -1,0 +1,1 @@
+{% include ("samples" if cookiecutter.sample_models else "no_samples") ~ "/examples/quickstart.py" %}

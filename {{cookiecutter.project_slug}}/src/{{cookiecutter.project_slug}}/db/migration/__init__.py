@@ -1,0 +1,1 @@
+"""Migration machinery: Alembic's commands, made safe."""

@@ -1,1 +1,0 @@
-{% include cookiecutter.database ~ "/dialect.py" %}

@@ -1,1 +1,0 @@
-{% include cookiecutter.database ~ "/migrations_dialect.py" %}

@@ -1,1 +1,0 @@
-{% include cookiecutter.database ~ "/search_dialect.py" %}

@@ -1,0 +1,1 @@
+{% include cookiecutter.database ~ "/tests/db/test_engine.py" %}

@@ -1,0 +1,1 @@
+{% include cookiecutter.database ~ "/tests/search/test_backend.py" %}

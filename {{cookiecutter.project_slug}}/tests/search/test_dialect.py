@@ -1,1 +1,0 @@
-{% include cookiecutter.database ~ "/test_search_dialect.py" %}

@@ -1,0 +1,113 @@
+"""Sample rows for every table of a database, whatever its columns are."""
+
+import re
+import uuid
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from itertools import count
+from typing import Any
+
+from sqlalchemy import Column, Connection, MetaData, Table, func, inspect, select
+
+EXAMPLES: dict[str, list[dict[str, Any]]] = {}
+"""Rows for tables with constraints that cannot be guessed, by table name."""
+
+_numbers = count(1)
+
+
+def insert_rows(connection: Connection) -> dict[str, int]:
+    """Insert two rows into each table, and return the number of rows in each.
+
+    Raises:
+        LookupError: A table refuses the rows; it needs some in EXAMPLES.
+    """
+    for table in _tables(connection):
+        examples = EXAMPLES.get(table.name) or [
+            _row(connection, table, position) for position in range(2)
+        ]
+        try:
+            connection.execute(table.insert(), examples)
+        except Exception as error:
+            raise LookupError(
+                f"tests/support/sample_data.py needs EXAMPLES[{table.name!r}]"
+            ) from error
+    return count_rows(connection)
+
+
+def count_rows(connection: Connection) -> dict[str, int]:
+    """Return the number of rows in each table."""
+    return {
+        table.name: connection.scalar(select(func.count()).select_from(table)) or 0
+        for table in _tables(connection)
+    }
+
+
+def _tables(connection: Connection) -> list[Table]:
+    metadata = MetaData()
+    metadata.reflect(connection)
+    return [
+        table for table in metadata.sorted_tables if table.name != "alembic_version"
+    ]
+
+
+def _row(connection: Connection, table: Table, position: int) -> dict[str, Any]:
+    checks = inspect(connection).get_check_constraints(table.name)
+    choices = {
+        column: found
+        for check in checks
+        if (found := re.findall(r"'((?:[^']|'')+)'", check["sqltext"]))
+        for column in table.columns.keys()
+        if re.search(rf"\b{column}\b", check["sqltext"])
+    }
+    lengths = {
+        length[1]: int(length[2])
+        for check in checks
+        if (length := re.search(r"length\((\w+)\) = (\d+)", check["sqltext"]))
+    }
+    row: dict[str, Any] = {}
+    for column in table.columns:
+        if column.computed or column is table.autoincrement_column:
+            continue
+        if column.foreign_keys:
+            (parent,) = [key.column for key in column.foreign_keys][:1]
+            newest = select(parent).order_by(parent.desc()).offset(position).limit(1)
+            row[column.name] = connection.scalar(newest)
+        elif column.name in choices:
+            row[column.name] = choices[column.name][0].replace("''", "'")
+        else:
+            row[column.name] = _value(column)
+        if column.name in lengths:
+            value = row[column.name]
+            row[column.name] = value.ljust(lengths[column.name], value[:1])
+    return row
+
+
+def _value(column: Column[Any]) -> Any:
+    number = next(_numbers)
+    kind = getattr(column.type, "enums", None)
+    if kind:
+        return kind[0]
+    # A type of another library may have a dimension.
+    if size := getattr(column.type, "dim", None):
+        return [float(number)] * size
+    try:
+        python: type[Any] = column.type.python_type
+    except NotImplementedError:
+        return None
+    if issubclass(python, str):
+        return f"{number}"[: getattr(column.type, "length", None)]
+    values: dict[type[Any], Any] = {
+        bool: True,
+        bytes: b"%d" % number,
+        date: date(2026, 1, 1) + timedelta(days=number),
+        datetime: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=number),
+        Decimal: Decimal(number),
+        dict: {"number": number},
+        float: float(number),
+        int: number,
+        list: [],
+        time: time(number % 24),
+        timedelta: timedelta(number),
+        uuid.UUID: uuid.UUID(int=number),
+    }
+    return values.get(python)
