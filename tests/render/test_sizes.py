@@ -41,10 +41,10 @@ def sizes(project: RenderedProject) -> dict[str, int]:
     {
         "lines of the package": 2810,
         "lines of db/": 2210,
-        "lines of tests/": 1960,
+        "lines of tests/": 1985,
         "lines of docs/migrations.md": 400,
         "files": 77,
-        "lines": 6730,
+        "lines": 6760,
     }.items(),
 )
 def test_the_default_project_is_small(rendered: Render, part: str, limit: int) -> None:
@@ -53,7 +53,7 @@ def test_the_default_project_is_small(rendered: Render, part: str, limit: int) -
 
 @pytest.mark.parametrize(
     ("part", "limit"),
-    {"lines of the package": 5540, "files": 143, "lines": 13670}.items(),
+    {"lines of the package": 5540, "files": 143, "lines": 13720}.items(),
 )
 def test_the_largest_project_is_small(rendered: Render, part: str, limit: int) -> None:
     assert sizes(rendered(**EVERYTHING))[part] <= limit
