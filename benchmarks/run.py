@@ -115,7 +115,7 @@ def prepare(database: str) -> tuple[Path, Path]:
     python = make_environment(project / ".venv")
     group = f"{project}/pyproject.toml:dev"
     install(python, "--editable", project, "--group", group)
-    install(python, "advanced-alchemy>=1.8,<2", "cookiecutter>=2.7,<3")
+    install(python, "advanced-alchemy>=1.8,<2", "cookiecutter>=2.7,<3", "numpy")
     return project, python
 
 

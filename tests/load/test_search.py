@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.combinations import DATABASES
-from support.installing import Install
+from support.installing import Install, uv
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="uses POSIX paths")
 
@@ -18,13 +18,13 @@ SCRIPT = Path(__file__).parent / "search" / "recall.py"
 
 
 @pytest.mark.parametrize("database", DATABASES)
-def test_the_nearest_of_20000_are_found(installed: Install, database: str) -> None:
-    project = installed({"database": database, "search": True})
+def test_the_nearest_of_20000_are_found(install: Install, database: str) -> None:
+    project = install({"database": database, "search": True})
+    # A project on PostgreSQL has no NumPy.
+    command = ("pip", "install", "--python", project.python, "numpy")
+    uv(project.env, *command, cwd=project.project.path)
     copy = project.project.path / "tests" / SCRIPT.name
     shutil.copy(SCRIPT, copy)
-    try:
-        output = project.run("pytest", "-p", "no:cacheprovider", "-rP", copy)
-    finally:
-        copy.unlink()
+    output = project.run("pytest", "-p", "no:cacheprovider", "-rP", copy)
     assert " passed" in output
     assert output.count("recall") >= 8
