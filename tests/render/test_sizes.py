@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from support.combinations import DATABASES, PROJECTS
+from support.combinations import PROJECTS
 from support.render import Render, RenderedProject
 from support.source import lines_of_code
 
@@ -39,12 +39,12 @@ def sizes(project: RenderedProject) -> dict[str, int]:
 @pytest.mark.parametrize(
     ("part", "limit"),
     {
-        "lines of the package": 2810,
-        "lines of db/": 2210,
-        "lines of tests/": 1985,
+        "lines of the package": 2890,
+        "lines of db/": 2290,
+        "lines of tests/": 2095,
         "lines of docs/migrations.md": 400,
         "files": 77,
-        "lines": 6760,
+        "lines": 6960,
     }.items(),
 )
 def test_the_default_project_is_small(rendered: Render, part: str, limit: int) -> None:
@@ -59,10 +59,13 @@ def test_the_largest_project_is_small(rendered: Render, part: str, limit: int) -
     assert sizes(rendered(**EVERYTHING))[part] <= limit
 
 
-@pytest.mark.parametrize("database", DATABASES)
-def test_the_data_layer_is_small(rendered: Render, database: str) -> None:
+# On SQLite the history of statements is a part of it: decision 20.
+@pytest.mark.parametrize(
+    ("database", "limit"), {"sqlite": 660, "postgresql": 600}.items()
+)
+def test_the_data_layer_is_small(rendered: Render, database: str, limit: int) -> None:
     folder = rendered(**PROJECTS[database]).package / "db"
     names = ("settings", "engine", "driver", "types", "bulk", "database", "repository")
     paths = [folder / f"{name}.py" for name in names]
     sources = [path.read_text(encoding="utf-8") for path in paths if path.exists()]
-    assert sum(map(lines_of_code, sources)) < 600
+    assert sum(map(lines_of_code, sources)) < limit

@@ -1,6 +1,8 @@
 """Engines of SQLite: one connection that writes, a pool that reads."""
 
+import logging
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,10 @@ from sqlalchemy import event
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from .driver import Connection
+from .driver import Connection, StatementHistory
 from .settings import DatabaseSettings
+
+logger = logging.getLogger(__name__)
 
 DIALECT_NAME = "sqlite"
 
@@ -77,30 +81,49 @@ def _create_engine(
 ) -> AsyncEngine:
     url = settings.sqlalchemy_url
     Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+    connect = partial(Connection, history=StatementHistory())
     engine = create_async_engine(
         url,
         echo=settings.database_echo,
         pool_size=pool_size,
         max_overflow=settings.database_max_overflow,
         pool_timeout=settings.database_pool_timeout,
-        # The driver's own transactions would start too late.
-        connect_args={"async_creator_fn": Connection, "isolation_level": None},
+        connect_args={
+            "async_creator_fn": connect,
+            # The driver's own transactions would start too late.
+            "isolation_level": None,
+            "timeout": settings.database_busy_timeout,
+        },
     )
-    pragmas = (
-        f"PRAGMA busy_timeout = {int(settings.database_busy_timeout * 1000)};"
-        "PRAGMA journal_mode = WAL;"
+    event.listen(
+        engine.sync_engine,
+        "connect",
+        lambda connection, _record: connection.run_async(
+            partial(_configure, foreign_keys=foreign_keys, read_only=read_only)
+        ),
+    )
+    return engine
+
+
+async def _configure(
+    connection: Connection, *, foreign_keys: bool, read_only: bool
+) -> None:
+    [(mode,)] = await connection.execute_fetchall("PRAGMA journal_mode = WAL")
+    if mode != "wal":
+        # A lock would hold the event loop.
+        connection.history = None
+        logger.warning(
+            "the journal mode is %s instead of WAL, so readers wait for writers:"
+            " move the database to a local disk",
+            mode,
+        )
+    await connection.executescript(
         # In WAL mode this survives a crash of the program: sqlite.org/pragma.html
         "PRAGMA synchronous = NORMAL;"
         f"PRAGMA foreign_keys = {foreign_keys:d}; PRAGMA query_only = {read_only:d};"
     )
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def configure(connection: Any, _record: Any) -> None:
-        connection.run_async(lambda driver: driver.executescript(pragmas))
-        if read_only:
-            connection.run_async(lambda driver: driver.set_authorizer(_keep_read_only))
-
-    return engine
+    if read_only:
+        await connection.set_authorizer(_keep_read_only)
 
 
 def _keep_read_only(action: int, name: str | None, value: str | None, *_: Any) -> int:

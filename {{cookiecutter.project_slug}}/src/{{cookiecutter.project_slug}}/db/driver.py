@@ -1,4 +1,4 @@
-"""Connection and cursor of aiosqlite that rarely wait for the driver's thread."""
+"""Connection and cursor of aiosqlite that seldom wait for the driver's thread."""
 
 import asyncio
 import sqlite3
@@ -10,18 +10,66 @@ import aiosqlite
 from aiosqlite.context import contextmanager
 
 PREFETCH_ROWS = 100
-"""Rows fetched together with a statement."""
+"""Rows fetched together with a statement, unless they take longer than it may."""
 
-INLINE_BUDGET_SECONDS = 0.001
-"""Time that a query may take on the event loop."""
+QUICK_CPU_SECONDS = 0.001
+"""Processor time of a quick statement with its first rows."""
+
+QUICK_WALL_SECONDS = 0.1
+"""Time of a quick statement with all waits: interpreter lock, disk, sleep."""
+
+QUICK_VALUE_BYTES = 1_000_000
+"""Longest value or row on the event loop: SQLite cannot stop in the middle of one."""
+
+QUICK_RUNS = 3
+"""Quick runs in a row after which a statement leaves the thread."""
+
+QUICK_RUNS_AFTER_SLOW = 1_000
+"""The same after a slow run, which may also have been a pause of the program."""
+
+REMEMBERED_STATEMENTS = 1_000
+"""Statements in the history; the one that was not used for longest is forgotten."""
+
+
+class StatementHistory:
+    """Statements that have proven quick, by their SQL text."""
+
+    def __init__(self) -> None:
+        """Know no statement yet."""
+        self._runs: dict[str, int] = {}
+
+    def is_quick(self, sql: str) -> bool:
+        """Return whether the last runs of a query were all quick."""
+        return sql.startswith("SELECT") and self._runs.get(sql, 0) >= QUICK_RUNS
+
+    def record(self, sql: str, *, quick: bool) -> None:
+        """Remember one run of a statement."""
+        runs = self._runs.pop(sql, 0) + 1
+        self._runs[sql] = runs if quick else QUICK_RUNS - QUICK_RUNS_AFTER_SLOW
+        if len(self._runs) > REMEMBERED_STATEMENTS:
+            del self._runs[next(iter(self._runs))]
+
+
+def _start_stopwatch() -> Callable[[], bool]:
+    """Return a function that returns whether a statement is quick until now."""
+    cpu = time.thread_time() + QUICK_CPU_SECONDS
+    wall = time.perf_counter() + QUICK_WALL_SECONDS
+    return lambda: time.thread_time() < cpu and time.perf_counter() < wall
 
 
 class Connection(aiosqlite.Connection):
     """Connection with a faster cursor, and a thread that never outlives it."""
 
-    def __init__(self, path: str, **options: Any) -> None:
+    history: StatementHistory | None
+    """Shared by the connections of an engine; None keeps everything in the thread."""
+
+    def __init__(
+        self, path: str, history: StatementHistory | None = None, **options: Any
+    ) -> None:
         """Prepare a thread, as `aiosqlite.connect` does."""
         super().__init__(lambda: sqlite3.connect(path, **options), PREFETCH_ROWS)
+        self.history = history
+        self._is_bound_to_thread = options.get("check_same_thread", True)
         # A program can end while a connection is open.
         self._thread.daemon = True
 
@@ -35,38 +83,39 @@ class Connection(aiosqlite.Connection):
 
     @contextmanager
     async def cursor(self) -> aiosqlite.Cursor:
-        """Create a cursor without waiting for the thread."""
-        return Cursor(self, self._conn.cursor())
+        """Create a cursor without waiting for the thread, where SQLite permits it."""
+        if self._is_bound_to_thread:
+            return aiosqlite.Cursor(self, await self._execute(self._conn.cursor))  # type: ignore[no-untyped-call]
+        cursor = Cursor(self, self._conn.cursor())
+        cursor.history = self.history
+        return cursor
 
 
 class Cursor(aiosqlite.Cursor):
-    """Cursor that mostly waits once for the driver's thread, or not at all.
+    """Cursor that waits for the driver's thread once, or not at all.
 
     SQLAlchemy creates a cursor, executes, reads all and closes it. Stock aiosqlite waits
-    for its thread at each step, which takes longer than most queries.
+    for its thread at each step, which takes longer than most queries. Here a statement
+    and its first rows are one step. Once its history has proven a query quick, it runs on
+    the event loop; if it exceeds its limits there, it starts over in the thread, and
+    needs a long history to leave it again.
     """
 
+    history: StatementHistory | None = None
     _prefetched: Sequence[Any] = ()
     _has_more = False
     _cancelled = False
 
     async def execute(self, sql: str, parameters: Any = None) -> Self:
         """Execute a statement and read its first rows."""
-
-        def execute() -> list[Any]:
-            if self._cancelled:
-                return []
-            self._cursor.execute(sql, parameters or ())
-            return self._cursor.fetchmany(PREFETCH_ROWS)
-
-        self._has_more = True
-        prefetched = (
-            await self._try_inline(execute) if sql.startswith("SELECT") else None
-        )
-        self._prefetched = (
-            await self._execute(execute) if prefetched is None else prefetched
-        )
-        self._has_more = len(self._prefetched) == PREFETCH_ROWS
+        self._prefetched, self._has_more = (), True
+        quick = None
+        if self.history and self.history.is_quick(sql):
+            quick = await self._execute_inline(sql, parameters or ())
+        if quick is None:
+            quick = await self._execute(self._run, sql, parameters or ())
+        if self.history:
+            self.history.record(sql, quick=quick)
         return self
 
     async def fetchone(self) -> Any:
@@ -89,23 +138,43 @@ class Cursor(aiosqlite.Cursor):
         """Close the cursor; one without more rows needs no call in the thread."""
         if self._has_more:
             await super().close()
+        else:
+            self._cursor.close()
 
-    async def _try_inline(self, work: Callable[[], list[Any]]) -> list[Any] | None:
-        """Run `work` on the event loop, or return None if it exceeds its budget.
+    def _run(self, sql: str, parameters: Any) -> bool:
+        """Execute a statement, read its first rows, and return whether it was quick."""
+        if self._cancelled:
+            return False
+        is_quick = _start_stopwatch()
+        self._cursor.execute(sql, parameters)
+        rows: list[Any] = []
+        while self._has_more and len(rows) < PREFETCH_ROWS and is_quick():
+            # Each batch is as large as all before, so big rows are not read far ahead.
+            size = min(len(rows) + 1, PREFETCH_ROWS - len(rows))
+            batch = self._cursor.fetchmany(size)
+            self._has_more = len(batch) == size
+            rows += batch
+        self._prefetched = rows
+        return is_quick()
 
-        An error also returns None: the thread repeats the work, and raises it.
+    async def _execute_inline(self, sql: str, parameters: Any) -> bool | None:
+        """Do `_run` on the event loop, or return None if that exceeds the limits.
+
+        An error also returns None: the thread repeats the statement, and raises it.
         """
         # Other tasks run in between, however many queries this one has.
         await asyncio.sleep(0)
-        deadline = time.perf_counter() + INLINE_BUDGET_SECONDS
-        limit = self._cursor.connection.set_progress_handler
-        limit(lambda: time.perf_counter() > deadline, 1000)
+        connection = self._cursor.connection
+        is_quick = _start_stopwatch()
+        connection.set_progress_handler(lambda: not is_quick(), 1000)
+        limit = connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, QUICK_VALUE_BYTES)
         try:
-            return work()
-        except sqlite3.OperationalError:
+            return self._run(sql, parameters)
+        except sqlite3.Error:
             return None
         finally:
-            limit(None, 0)
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, limit)
+            connection.set_progress_handler(None, 0)
 
     async def _execute(self, *work: Any) -> Any:
         try:
