@@ -12,7 +12,14 @@ from support.combinations import ENDS, TRANSLATED_ENDS, Answers
 from support.documents import blocks, consoles
 from support.git import commit
 from support.installing import Install, Installed
-from support.render import COOKIECUTTER, TEMPLATE, Render, RenderedProject, run
+from support.render import (
+    COOKIECUTTER,
+    TEMPLATE,
+    Render,
+    RenderedProject,
+    clean_environment,
+    run,
+)
 from support.terminal import NO_OMITTED_LINES, follow
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="types into bash")
@@ -118,3 +125,9 @@ def test_the_recording_in_the_readme_is_a_real_run(
     follow([recording], project, actual, NO_OMITTED_LINES)
     project_of_readme = RenderedProject(tmp_path / "book_club", RECORDED)
     assert project_of_readme.contents() == rendered(**RECORDED).contents()
+
+
+def test_the_picture_in_the_readme_is_a_real_run(tmp_path: Path) -> None:
+    script = TEMPLATE / "docs" / "record_demo.py"
+    env = clean_environment(tmp_path / "home")
+    run(sys.executable, script, "--check", cwd=tmp_path, env=env)

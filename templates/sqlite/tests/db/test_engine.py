@@ -155,10 +155,10 @@ def test_the_history_forgets_what_is_not_used() -> None:
     assert history.is_quick("SELECT 'used'")
 
 
-CONDITIONS = ["(value > 1 AND value < 9)"] * 250
+CONDITIONS = ["(value > 1 AND value < 9)"] * 100
 
 HOGS = {
-    "steps": (f"SELECT sum(n) FROM ({numbers_up_to(1_000_000)})", True),
+    "steps": (f"SELECT sum(n) FROM ({numbers_up_to(600_000)})", True),
     "values": ("SELECT sum(length(hex(hex(value)))) FROM big", True),
     "text": (f"SELECT * FROM big WHERE {' OR '.join(CONDITIONS)}", False),
     "rows": ("SELECT value, hex(value) FROM big", False),
