@@ -41,7 +41,7 @@ def sizes(project: RenderedProject) -> dict[str, int]:
     {
         "lines of the package": 2890,
         "lines of db/": 2290,
-        "lines of tests/": 2095,
+        "lines of tests/": 2100,
         "lines of docs/migrations.md": 400,
         "files": 77,
         "lines": 6960,
