@@ -19,9 +19,7 @@ from sqlalchemy import (
 )
 
 from {{cookiecutter.project_slug}}.db import Base
-from {{cookiecutter.project_slug}}.db.discovery import (
-    import_submodules,
-)
+from {{cookiecutter.project_slug}}.db.base import import_submodules
 from {{cookiecutter.project_slug}}.db.engine import DIALECT_NAME
 
 PAGE = Path(__file__).parents[1] / "docs" / "schema.md"

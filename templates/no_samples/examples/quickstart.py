@@ -4,9 +4,7 @@ from sqlalchemy import text
 
 from {{cookiecutter.project_slug}}.cli import run
 from {{cookiecutter.project_slug}}.db import Base, Database
-from {{cookiecutter.project_slug}}.db.discovery import (
-    import_submodules,
-)
+from {{cookiecutter.project_slug}}.db.base import import_submodules
 from {{cookiecutter.project_slug}}.settings import Settings
 
 

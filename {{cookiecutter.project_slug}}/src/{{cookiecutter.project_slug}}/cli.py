@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from .db.discovery import import_submodules
+from .db.base import import_submodules
 from .db.errors import DATABASE_ERRORS, describe_error
 from .settings import Settings, SettingsError
 

@@ -5,8 +5,8 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Literal, NamedTuple
 
+from .db.base import import_submodules
 from .db.database import Database
-from .db.discovery import import_submodules
 from .db.errors import describe_error, missing_database_reason
 from .migrations import directory
 from .settings import Settings, SettingsError, project_root

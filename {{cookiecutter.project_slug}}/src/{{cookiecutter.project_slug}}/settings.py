@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 from pydantic_settings import DotEnvSettingsSource, SettingsConfigDict
 
-from .db.discovery import import_submodules
+from .db.base import import_submodules
 from .db.settings import DatabaseSettings
 
 logger = logging.getLogger(__name__)

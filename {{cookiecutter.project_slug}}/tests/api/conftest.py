@@ -21,9 +21,7 @@ from {{cookiecutter.project_slug}}.api.app import (
 )
 from {{cookiecutter.project_slug}}.api.settings import ApiSettings
 from {{cookiecutter.project_slug}}.db import Database
-from {{cookiecutter.project_slug}}.db.discovery import (
-    import_submodules,
-)
+from {{cookiecutter.project_slug}}.db.base import import_submodules
 from {{cookiecutter.project_slug}}.settings import Settings
 
 TOKEN = "0123456789abcdef"

@@ -13,9 +13,7 @@ from httpx import ASGITransport, AsyncClient
 from {{cookiecutter.project_slug}}.api import app as app_module
 from {{cookiecutter.project_slug}}.api.app import create_app
 from {{cookiecutter.project_slug}}.api.settings import ApiSettings
-from {{cookiecutter.project_slug}}.db.discovery import (
-    import_submodules,
-)
+from {{cookiecutter.project_slug}}.db.base import import_submodules
 
 
 def operations(document: dict[str, Any]) -> list[dict[str, Any]]:

@@ -20,10 +20,8 @@ from {{cookiecutter.project_slug}}.db.base import (
     NAMING_CONVENTION,
     TYPE_ANNOTATION_MAP,
     ModelDefaults,
-    uuid7,
-)
-from {{cookiecutter.project_slug}}.db.discovery import (
     import_submodules,
+    uuid7,
 )
 
 from support.models import Item, SupportBase
@@ -170,3 +168,10 @@ async def test_computed_values_are_loaded_by_the_flush(database: Database) -> No
         item.size = 2
         await session.flush()
         assert item.updated_at >= before
+
+
+def test_every_module_with_the_name_is_found_once() -> None:
+    found = [module.__name__ for module in import_submodules(PACKAGE, "settings")]
+    assert {f"{PACKAGE}.settings", f"{PACKAGE}.db.settings"} <= {*found}
+    assert len(found) == len(set(found))
+    assert import_submodules(PACKAGE, "nothing") == []

@@ -10,7 +10,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.routing import APIRoute
 
 from ..db import Database
-from ..db.discovery import import_submodules
+from ..db.base import import_submodules
 from ..health import database_checks, run_checks
 from . import errors
 from .logs import count_statements

@@ -1,10 +1,13 @@
-"""Declarative base of all models, and the mixins that most of them use."""
+"""Declarative base of all models, mixins for them, and discovery of modules."""
 
 import enum
 import re
 import secrets
 import time
 from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 from uuid import UUID
 
@@ -18,7 +21,6 @@ from sqlalchemy.orm import (
     mapped_column,
 )
 
-from .discovery import import_submodules
 from .types import ENUM_TYPE, TABLE_HOOKS, id_column, utc_now
 
 
@@ -150,6 +152,27 @@ class Model(IntegerId, Timestamps, Base):
     """Base of most models: an integer `id` and timestamps."""
 
     __abstract__ = True
+
+
+def import_submodules(package: str, name: str) -> list[ModuleType]:
+    """Import every module called `name` and every module in a folder of that name.
+
+    For "models" that is `models/user.py`, `orders/models.py`, `orders/models/order.py`.
+
+    Args:
+        package: The import name of the application, such as "async_app".
+        name: The name to look for, at any depth.
+
+    Returns:
+        The modules, in the order of their paths.
+    """
+    (root,) = map(Path, import_module(package).__path__)
+    modules = []
+    for path in sorted({*root.rglob(f"{name}/**/*.py"), *root.rglob(f"{name}.py")}):
+        parts = path.relative_to(root).with_suffix("").parts
+        names = parts[:-1] if parts[-1] == "__init__" else parts
+        modules.append(import_module(".".join((package, *names))))
+    return modules
 
 
 @event.listens_for(Mapper, "before_configured")

@@ -1,9 +1,7 @@
 """Alembic environment: the tables of the models, and the settings of the database."""
 
 from {{cookiecutter.project_slug}}.db import Base
-from {{cookiecutter.project_slug}}.db.discovery import (
-    import_submodules,
-)
+from {{cookiecutter.project_slug}}.db.base import import_submodules
 from {{cookiecutter.project_slug}}.db.migration.safety import (
     SafeMigrationRunner,
 )
