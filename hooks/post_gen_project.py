@@ -55,7 +55,6 @@ WANTED_BY = {
         "tests/api/test_users.py",
         "tests/cache/http/test_routes.py",
         "tests/models/test_samples.py",
-        "tests/test_seeds.py",
     ),
     "search=false sample_models=false": (
         "src/{{cookiecutter.project_slug}}/migrations/versions/.gitkeep",

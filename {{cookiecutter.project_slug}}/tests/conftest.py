@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -11,7 +12,7 @@ from {{cookiecutter.project_slug}}.db import Database
 from {{cookiecutter.project_slug}}.migrations import upgrade
 from {{cookiecutter.project_slug}}.settings import Settings
 
-from support.databases import DatabaseFactory, server
+from support.databases import server, temporary_database
 from support.models import SupportBase
 
 
@@ -31,34 +32,33 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def databases(tmp_path_factory: pytest.TempPathFactory) -> DatabaseFactory:
-    """Factory of databases."""
-    return DatabaseFactory(tmp_path_factory.mktemp("databases"))
-
-
-@pytest.fixture(scope="session")
-def migrated(databases: DatabaseFactory) -> Iterator[str]:
+def migrated() -> Iterator[str]:
     """URL of a migrated database, which is copied for each test."""
-    url = databases.create()
-    asyncio.run(upgrade(Database(Settings(_env_file=None, database_url=url))))
-    yield url
-    databases.drop(url)
+    with temporary_database() as url:
+        asyncio.run(upgrade(Database(Settings(_env_file=None, database_url=url))))
+        yield url
 
 
 @pytest.fixture
-def settings(databases: DatabaseFactory, migrated: str) -> Iterator[Settings]:
+def settings(migrated: str) -> Iterator[Settings]:
     """Settings of a test, with its own migrated database."""
-    url = databases.create(copy_of=migrated)
-    yield Settings(_env_file=None, database_url=url)
-    databases.drop(url)
+    with temporary_database(copy_of=migrated) as url:
+        yield Settings(_env_file=None, database_url=url)
 
 
 @pytest.fixture
-def empty_settings(databases: DatabaseFactory) -> Iterator[Settings]:
+def empty_settings() -> Iterator[Settings]:
     """Settings of a test, with its own empty database."""
-    url = databases.create()
-    yield Settings(_env_file=None, database_url=url)
-    databases.drop(url)
+    with temporary_database() as url:
+        yield Settings(_env_file=None, database_url=url)
+
+
+@pytest.fixture
+def wrong_settings(empty_settings: Settings, tmp_path: Path) -> Settings:
+    """Settings whose URL names a folder, which is no database."""
+    url = empty_settings.sqlalchemy_url.set(database=str(tmp_path))
+    wrong = url.render_as_string(hide_password=False)
+    return Settings(_env_file=None, database_url=wrong)
 
 
 @pytest.fixture

@@ -1,50 +1,38 @@
 """Tests of the schema diagram."""
 
-import enum
 from typing import Any
 
 import pytest
-from sqlalchemy import (
-    Column,
-    Enum,
-    ForeignKey,
-    ForeignKeyConstraint,
-    Integer,
-    MetaData,
-    Numeric,
-    Table,
-)
+import sqlalchemy as sa
 
 import draw_schema
 
 
-class Size(enum.Enum):
-    """Size of a row."""
-
-    SMALL = 1
-    LARGE = 2
-
-
-def drawn(metadata: MetaData) -> list[str]:
-    """Return the lines of the diagram."""
+def drawn(**tables: list[Any]) -> list[str]:
+    """Return the lines of the diagram of tables, given by their columns and keys."""
+    metadata = sa.MetaData()
+    for name, items in tables.items():
+        sa.Table(name, metadata, *items)
     return [line.strip() for line in draw_schema.draw(metadata).splitlines()]
 
 
+def key(name: str = "id", *references: Any) -> sa.Column[Any]:
+    """Return a column of the primary key."""
+    return sa.Column(name, *references or [sa.Integer], primary_key=True)
+
+
 def test_without_tables_the_page_says_so() -> None:
-    assert draw_schema.page(MetaData()).endswith(draw_schema.NO_TABLES)
+    assert draw_schema.page(sa.MetaData()).endswith(draw_schema.NO_TABLES)
 
 
 def test_a_column_shows_type_keys_and_remarks() -> None:
-    metadata = MetaData()
-    Table(
-        "rows",
-        metadata,
-        Column("id", Integer, primary_key=True),
-        Column("code", Integer, unique=True, nullable=False),
-        Column("price", Numeric(10, 2), comment='in "euros"'),
-        Column("size", Enum(Size), nullable=False),
-    )
-    _, _, number, code, price, size, _ = drawn(metadata)
+    columns = [
+        key(),
+        sa.Column("code", sa.Integer, unique=True, nullable=False),
+        sa.Column("price", sa.Numeric(10, 2), comment='in "euros"'),
+        sa.Column("size", sa.Enum("SMALL", "LARGE", name="size"), nullable=False),
+    ]
+    _, _, number, code, price, size, _ = drawn(rows=columns)
     assert number == "integer id PK"
     assert code == "integer code UK"
     assert price == "numeric(10-2) price \"may be NULL; in 'euros'\""
@@ -62,22 +50,12 @@ def test_a_column_shows_type_keys_and_remarks() -> None:
     ids=["many", "one", "one-by-key", "many-or-none"],
 )
 def test_a_reference_shows_its_cardinality(options: dict[str, Any], ends: str) -> None:
-    metadata = MetaData()
-    Table("a", metadata, Column("id", Integer, primary_key=True))
-    Table("b", metadata, Column("a_id", ForeignKey("a.id"), **options))
-    assert drawn(metadata)[-1] == f'a {ends} b : "a_id"'
+    reference = sa.Column("a_id", sa.ForeignKey("a.id"), **options)
+    assert drawn(a=[key()], b=[reference])[-1] == f'a {ends} b : "a_id"'
 
 
 def test_a_key_of_two_columns_is_no_key_of_one() -> None:
-    metadata = MetaData()
-    number = Column("id", Integer, primary_key=True)
-    Table("a", metadata, number, Column("area", Integer, primary_key=True))
-    Table(
-        "b",
-        metadata,
-        Column("id", Integer, primary_key=True),
-        Column("area", Integer, primary_key=True),
-        Column("up", ForeignKey("b.id"), primary_key=True),
-        ForeignKeyConstraint(["id", "area"], ["a.id", "a.area"]),
-    )
-    assert drawn(metadata)[-2:] == ['a ||--o{ b : "id, area"', 'b ||--o{ b : "up"']
+    both = sa.ForeignKeyConstraint(["id", "area"], ["a.id", "a.area"])
+    columns = (key(), key("area"), key("up", sa.ForeignKey("b.id")))
+    lines = drawn(a=[key(), key("area")], b=[*columns, both])
+    assert lines[-2:] == ['a ||--o{ b : "id, area"', 'b ||--o{ b : "up"']

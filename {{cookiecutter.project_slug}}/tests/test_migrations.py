@@ -12,25 +12,16 @@ from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, inspect, text
 
+from {{cookiecutter.project_slug}} import migrations
 from {{cookiecutter.project_slug}}.db import Database
-from {{cookiecutter.project_slug}}.db.engine import (
-    create_migration_engine,
-)
-from {{cookiecutter.project_slug}}.migrations import (
-    check,
-    checksums,
-    directory,
-    downgrade,
-    upgrade,
-)
+from {{cookiecutter.project_slug}}.db.migration import directory
+from {{cookiecutter.project_slug}}.migrations import checksums
 from {{cookiecutter.project_slug}}.settings import Settings
 
 from support.sample_data import count_rows, insert_rows
 
-SCRIPT = ScriptDirectory.from_config(directory.config())
+SCRIPT = ScriptDirectory.from_config(migrations.directory.config())
 REVISIONS: list[Script] = [*SCRIPT.walk_revisions()][::-1]
-
-RunSync = Callable[..., Any]
 
 
 @pytest.fixture
@@ -39,19 +30,10 @@ def empty(empty_settings: Settings) -> Database:
     return Database(empty_settings)
 
 
-@pytest.fixture
-def run_sync(empty: Database) -> RunSync:
-    """Run a function in a transaction of the empty database."""
-
-    async def call(function: Callable[[Connection], Any]) -> Any:
-        # A new one each time: the driver caches types that a migration drops.
-        engine = create_migration_engine(empty.settings)
-        async with engine.begin() as connection:
-            result = await connection.run_sync(function)
-        await engine.dispose()
-        return result
-
-    return call
+async def run_sync(database: Database, function: Callable[[Connection], Any]) -> Any:
+    """Run a function in a transaction of a new engine: drivers cache dropped types."""
+    async with directory.connect(database.settings) as connection, connection.begin():
+        return await connection.run_sync(function)
 
 
 def schema(connection: Connection) -> dict[str, Any]:
@@ -72,9 +54,27 @@ def schema(connection: Connection) -> dict[str, Any]:
 
 
 def test_there_is_one_head() -> None:
-    heads = SCRIPT.get_heads()
-    merge = f'merge them: alembic merge -m "merge branches" {" ".join(heads)}'
-    assert len(heads) < 2, merge
+    revisions = directory.Revisions.of(SCRIPT)
+    assert len(revisions.heads) < 2, revisions.fork()
+
+
+@pytest.mark.parametrize(
+    ("current", "heads", "message", "pending"),
+    [
+        ("b", "b", "", True),
+        ("", "b", "at revision none, and this code at b; run the migrations", True),
+        ("c", "b", "at revision c, which this code does not have", False),
+        ("b", "ab", "heads are a, b; merge them: alembic merge heads", False),
+    ],
+)
+def test_revisions_are_compared_in_one_place(
+    current: str, heads: str, message: str, pending: bool
+) -> None:
+    revisions = directory.Revisions(*map(frozenset, (current, heads, "ab")))
+    problem = revisions.problem() or ""
+    assert message in problem
+    assert bool(message) == bool(problem)
+    assert revisions.pending is pending
 
 
 def test_no_recorded_revision_was_edited() -> None:
@@ -87,62 +87,61 @@ def test_no_revision_imports_the_application() -> None:
     package = checksums.__name__.partition(".")[0]
     for revision in REVISIONS:
         for node in ast.walk(ast.parse(Path(revision.path).read_text())):
-            names = [alias.name for alias in getattr(node, "names", [])]
-            if isinstance(node, ast.ImportFrom):
-                names = [node.module or ""]
-            elif not isinstance(node, ast.Import):
-                continue
+            match node:
+                case ast.Import(names=aliases):
+                    names = [alias.name for alias in aliases]
+                case ast.ImportFrom(module=str(module)):
+                    names = [module]
+                case _:
+                    continue
             for name in names:
-                ours = name.split(".")[0] == package
                 # Code that changes with the models would break old revisions.
-                assert not ours or name.startswith(f"{package}.db.migration")
+                allowed = name.startswith(f"{package}.db.migration")
+                assert allowed or name.split(".")[0] != package
 
 
 async def test_the_models_match_the_migrations(database: Database) -> None:
-    await check(database)
+    await migrations.check(database)
 
 
-async def test_each_revision_goes_up_down_and_up(
-    empty: Database, run_sync: RunSync
-) -> None:
+async def test_each_revision_goes_up_down_and_up(empty: Database) -> None:
     for revision in REVISIONS:
         if revision.is_merge_point:
-            await upgrade(empty, revision.revision)
+            await migrations.upgrade(empty, revision.revision)
             continue
         # On this branch only, where another branch starts at the same revision.
         below = f"{revision.revision}@{revision.down_revision or 'base'}"
-        before = await run_sync(schema)
-        counts = await run_sync(insert_rows)
-        await upgrade(empty, revision.revision)
-        after = await run_sync(schema)
+        before = await run_sync(empty, schema)
+        counts = await run_sync(empty, insert_rows)
+        await migrations.upgrade(empty, revision.revision)
+        after = await run_sync(empty, schema)
         if not getattr(revision.module, "allow_data_loss", False):
-            for table, count in (await run_sync(count_rows)).items():
+            for table, count in (await run_sync(empty, count_rows)).items():
                 assert count >= counts.get(table, 0), f"{revision.path} lost rows"
-        await downgrade(empty, below)
-        assert (
-            await run_sync(schema) == before
-        ), f"{revision.path} does not revert everything"
-        await upgrade(empty, revision.revision)
-        assert await run_sync(schema) == after
-    await run_sync(insert_rows)
-    await downgrade(empty, "base")
-    assert not any((await run_sync(schema)).values())
+        await migrations.downgrade(empty, below)
+        reverted = await run_sync(empty, schema)
+        assert reverted == before, f"{revision.path} does not revert everything"
+        await migrations.upgrade(empty, revision.revision)
+        assert await run_sync(empty, schema) == after
+    await run_sync(empty, insert_rows)
+    await migrations.downgrade(empty, "base")
+    assert not any((await run_sync(empty, schema)).values())
 
 
 async def test_a_connection_in_a_transaction_is_refused(database: Database) -> None:
     async with database.engine.connect() as connection:
         await connection.execute(text("SELECT 1"))
         with pytest.raises(CommandError, match="already in a transaction"):
-            await upgrade(connection)
+            await migrations.upgrade(connection)
 
 
 async def test_a_passed_connection_is_migrated_and_committed(empty: Database) -> None:
     async with empty, empty.engine.connect() as connection:
-        await upgrade(connection)
-    await check(empty)
+        await migrations.upgrade(connection)
+    await migrations.check(empty)
 
 
 async def test_loggers_of_the_application_stay_enabled(empty: Database) -> None:
     logger = logging.getLogger("application")
-    await upgrade(empty)
+    await migrations.upgrade(empty)
     assert not logger.disabled

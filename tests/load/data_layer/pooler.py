@@ -66,7 +66,7 @@ asyncio.run(main())
 
 
 @pytest.fixture(scope="module")
-def pooled(databases: object) -> Iterator[str]:
+def pooled() -> Iterator[str]:
     server = os.environ["TEST_DATABASE_URL"]
     try:
         CACHE.mkdir(parents=True, exist_ok=True)

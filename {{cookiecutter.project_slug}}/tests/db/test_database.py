@@ -1,6 +1,8 @@
-"""Tests of transactions, read sessions and retries."""
+"""Tests of transactions, read sessions, retries, and descriptions of errors."""
 
 import asyncio
+from contextlib import nullcontext
+from functools import partial
 
 import pytest
 from sqlalchemy import select, text, update
@@ -10,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from {{cookiecutter.project_slug}}.db import (
     Database,
     PoolTimeoutError,
+    errors,
 )
 from {{cookiecutter.project_slug}}.db import database as module
 from {{cookiecutter.project_slug}}.settings import Settings
@@ -18,67 +21,52 @@ from support.models import Item
 
 pytestmark = pytest.mark.usefixtures("items")
 
+refused = partial(
+    pytest.raises, InvalidRequestError, match="a read session cannot write"
+)
+
 
 async def names(database: Database) -> list[str]:
     """Return the stored names, in another session."""
     async with database.read_session() as session:
-        return list(await session.scalars(select(Item.name).order_by(Item.name)))
+        return list(await session.scalars(select(Item.name)))
 
 
-async def test_a_block_that_ends_is_stored(database: Database) -> None:
+async def test_only_a_block_that_ends_is_visible(database: Database) -> None:
     async with database.transaction() as session:
         session.add(Item(name="stone"))
+        await session.flush()
+        assert await names(database) == []
     assert await names(database) == ["stone"]
 
 
-async def test_a_block_that_raises_stores_noitem(database: Database) -> None:
-    with pytest.raises(RuntimeError):
-        async with database.transaction() as session:
-            session.add(Item(name="stone"))
-            await session.flush()
-            raise RuntimeError
-    assert await names(database) == []
-
-
-async def test_a_block_that_is_cancelled_stores_noitem(database: Database) -> None:
-    with pytest.raises(TimeoutError):
+@pytest.mark.parametrize("error", [RuntimeError, TimeoutError])
+async def test_a_block_that_raises_or_is_cancelled_stores_nothing(
+    database: Database, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
         async with asyncio.timeout(0.05), database.transaction() as session:
             session.add(Item(name="stone"))
             await session.flush()
+            if error is RuntimeError:
+                raise error
             await asyncio.sleep(10)
     assert await names(database) == []
 
 
 async def test_a_read_session_refuses_to_write(database: Database) -> None:
-    async with database.transaction() as session:
-        session.add(Item(name="stone"))
     for statement in (
         update(Item).values(name="sand"),
         text("DELETE FROM test_support_items"),
         text("DROP TABLE test_support_items"),
     ):
         async with database.read_session() as session:
-            with pytest.raises(
-                InvalidRequestError, match="a read session cannot write"
-            ):
+            with refused():
                 await session.execute(statement)
-    assert await names(database) == ["stone"]
-
-
-async def test_a_read_session_refuses_a_changed_object(database: Database) -> None:
-    with pytest.raises(InvalidRequestError, match="a read session cannot write"):
+    with refused():
         async with database.read_session() as session:
             session.add(Item(name="stone"))
-
-
-async def test_readers_see_only_committed_rows(
-    database: Database,
-) -> None:
-    async with database.transaction() as session:
-        session.add(Item(name="stone"))
-        await session.flush()
-        assert await names(database) == []
-    assert await names(database) == ["stone"]
+    assert await names(database) == []
 
 
 async def test_concurrent_changes_are_not_lost(database: Database) -> None:
@@ -99,45 +87,36 @@ async def test_concurrent_changes_are_not_lost(database: Database) -> None:
         assert await session.scalar(select(Item.size)) == 20
 
 
+@pytest.mark.parametrize(
+    ("retryable", "failures", "attempts"),
+    [(False, 1, 1), (True, 2, 3), (True, 1_000, module.MAX_ATTEMPTS)],
+)
 async def test_only_retryable_errors_are_retried(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    retryable: bool,
+    failures: int,
+    attempts: int,
 ) -> None:
-    attempts = 0
+    if retryable:
+        monkeypatch.setattr(module, "is_retryable", lambda _: True)
+    monkeypatch.setattr("random.uniform", lambda _low, _high: 0)
+    made = 0
 
     async def work(session: AsyncSession) -> str:
-        nonlocal attempts
-        attempts += 1
+        nonlocal made
+        made += 1
         session.add(Item(name="stone"))
         await session.flush()
-        if attempts < 3:
+        if made <= failures:
             raise ValueError
         return "done"
 
-    with pytest.raises(ValueError):
-        await database.run_in_transaction(work)
-    assert attempts == 1
-    monkeypatch.setattr(module, "is_retryable", lambda _: True)
-    attempts = 0
-    assert await database.run_in_transaction(work) == "done"
-    assert attempts == 3
-    assert await names(database) == ["stone"]
-
-
-async def test_the_last_attempt_raises(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "is_retryable", lambda _: True)
-    monkeypatch.setattr("random.uniform", lambda _low, _high: 0)
-    attempts = 0
-
-    async def work(_session: AsyncSession) -> None:
-        nonlocal attempts
-        attempts += 1
-        raise ValueError
-
-    with pytest.raises(ValueError):
-        await database.run_in_transaction(work)
-    assert attempts == module.MAX_ATTEMPTS
+    succeeds = failures < attempts
+    with nullcontext() if succeeds else pytest.raises(ValueError):
+        assert await database.run_in_transaction(work) == "done"
+    assert made == attempts
+    assert await names(database) == ["stone"] * succeeds
 
 
 async def test_a_pool_timeout_names_the_setting(settings: Settings) -> None:
@@ -150,18 +129,17 @@ async def test_a_pool_timeout_names_the_setting(settings: Settings) -> None:
                 await another.execute(text("SELECT 1"))
 
 
+@pytest.mark.parametrize(("limit", "logged"), [(0.0001, 1), (0, 0), (60_000, 0)])
 async def test_a_slow_statement_is_logged_without_parameters(
-    settings: Settings, caplog: pytest.LogCaptureFixture
+    settings: Settings, caplog: pytest.LogCaptureFixture, limit: float, logged: int
 ) -> None:
-    for limit, expected in ((0.0001, 1), (0, 0), (60_000, 0)):
-        caplog.clear()
-        given = settings.model_copy(update={"database_slow_query_ms": limit})
-        async with Database(given) as database, database.read_session() as session:
-            await session.execute(select(Item).where(Item.name == "secret"))
-        said = [r.getMessage() for r in caplog.records if "slow" in r.msg]
-        assert len(said) == expected
-        assert all("FROM test_support_items" in each for each in said)
-        assert not any("secret" in each for each in said)
+    given = settings.model_copy(update={"database_slow_query_ms": limit})
+    async with Database(given) as database, database.read_session() as session:
+        await session.execute(select(Item).where(Item.name == "secret"))
+    said = [r.getMessage() for r in caplog.records if "slow" in r.msg]
+    assert len(said) == logged
+    assert all("FROM test_support_items" in each for each in said)
+    assert not any("secret" in each for each in said)
 
 
 async def test_pool_status_counts_connections(database: Database) -> None:
@@ -173,22 +151,39 @@ async def test_pool_status_counts_connections(database: Database) -> None:
     assert database.pool_status()["idle"] >= 1
 
 
-async def test_noitem_is_opened_before_it_is_used(settings: Settings) -> None:
+async def test_an_engine_opens_on_first_use_and_after_close(settings: Settings) -> None:
     database = Database(settings)
-    assert "engine" not in vars(database)
-    await database.ping()
-    await database.close()
-    assert "engine" not in vars(database)
-    await database.ping()
-    await database.close()
+    for _ in range(2):
+        assert "engine" not in vars(database)
+        await database.ping()
+        await database.close()
 
 
 async def test_settings_decide_how_sessions_behave(settings: Settings) -> None:
-    async with Database(settings) as database, database.read_session() as session:
-        options = session.sync_session
-        assert (options.autoflush, options.expire_on_commit) == (True, False)
     other = {"database_autoflush": False, "database_expire_on_commit": True}
-    changed = Database(settings.model_copy(update=other))
-    async with changed as database, database.transaction() as session:
-        options = session.sync_session
-        assert (options.autoflush, options.expire_on_commit) == (False, True)
+    for changes, expected in (({}, (True, False)), (other, (False, True))):
+        changed = Database(settings.model_copy(update=changes))
+        async with changed as database, database.transaction() as session:
+            options = session.sync_session
+            assert (options.autoflush, options.expire_on_commit) == expected
+
+
+async def describe(settings: Settings, statement: str) -> str:
+    """Run a statement that fails, and return the description of its error."""
+    async with Database(settings) as database:
+        with pytest.raises(errors.DATABASE_ERRORS) as caught:
+            async with database.transaction() as session:
+                await session.execute(text(statement))
+    return errors.describe_error(caught.value)
+
+
+async def test_an_error_is_one_line_with_its_fix(
+    empty_settings: Settings, wrong_settings: Settings
+) -> None:
+    missing = await describe(empty_settings, "SELECT 1\nFROM nowhere")
+    assert missing.endswith(" db upgrade head")
+    unreachable = await describe(wrong_settings, "SELECT 1")
+    assert "DATABASE_URL" in unreachable
+    unknown = await describe(empty_settings, "SELECT\n(\n")
+    for each in (missing, unreachable, unknown):
+        assert each and "\n" not in each and "SELECT" not in each

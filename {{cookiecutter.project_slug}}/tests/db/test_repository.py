@@ -10,15 +10,8 @@ from sqlalchemy import ColumnDefault, func
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column, selectinload
 
-from {{cookiecutter.project_slug}}.db import (
-    ConstraintViolationError,
-    Database,
-    IntegerId,
-    MultipleResultsError,
-    NotFoundError,
-    Repository,
-    UnknownColumnError,
-)
+from {{cookiecutter.project_slug}} import db
+from {{cookiecutter.project_slug}}.db import Database, Repository
 
 from support.models import Colour, Component, Item, Label, SupportBase
 from support.query_counter import QueryCounter
@@ -27,14 +20,11 @@ pytestmark = pytest.mark.usefixtures("items")
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone(timedelta(hours=2)))
 
-
-@pytest.fixture
-def repository(session: AsyncSession) -> Repository[Item]:
-    """Repository of items, in the transaction of the test."""
-    return Repository[Item](session)
+Items = Repository[Item]
+Components = Repository[Component]
 
 
-class OddNames(IntegerId, SupportBase):
+class OddNames(db.IntegerId, SupportBase):
     """A model whose columns are called like parameters of the repository."""
 
     __tablename__ = "test_support_odd_names"
@@ -46,17 +36,30 @@ class OddNames(IntegerId, SupportBase):
     options: Mapped[int]
 
 
-async def test_a_row_is_created_and_got(repository: Repository[Item]) -> None:
+@pytest.fixture
+def repository(session: AsyncSession) -> Items:
+    """Repository of items, in the transaction of the test."""
+    return Items(session)
+
+
+async def create_items(repository: Items, number: int) -> None:
+    """Create items of rising size with two components each, and empty the session."""
+    for size in range(number):
+        item = await repository.create(name=f"{size}", size=size)
+        repository.session.add_all(Component(item_id=item.id, number=n) for n in (1, 2))
+    await repository.session.flush()
+    repository.session.expunge_all()
+
+
+async def test_a_row_is_created_and_got(repository: Items) -> None:
     created = await repository.create(name="stone", seen_at=NOON, notes={"a": [1]})
     repository.session.expunge_all()
     item = await repository.get(created.id)
     assert (item.name, item.size, item.colour) == ("stone", 1, Colour.RED)
-    assert item.seen_at == NOON
-    assert item.notes == {"a": [1]}
-    assert item.created_at.tzinfo is UTC
+    assert (item.seen_at, item.notes) == (NOON, {"a": [1]})
 
 
-async def test_a_missing_row_is_not_found(repository: Repository[Item]) -> None:
+async def test_a_missing_row_is_not_found(repository: Items) -> None:
     for missing in (
         repository.get(1),
         repository.get_one(name="stone"),
@@ -65,14 +68,12 @@ async def test_a_missing_row_is_not_found(repository: Repository[Item]) -> None:
         repository.update(1),
         repository.delete(1),
     ):
-        with pytest.raises(NotFoundError):
+        with pytest.raises(db.NotFoundError):
             await missing
     assert await repository.get_all() == []
 
 
-async def test_filters_take_values_none_and_lists(
-    repository: Repository[Item],
-) -> None:
+async def test_filters_take_values_none_and_lists(repository: Items) -> None:
     for name, seen_at in (("a", None), ("b", NOON), ("c", None)):
         await repository.create(name=name, seen_at=seen_at)
     assert (await repository.get_one(name="b")).seen_at == NOON
@@ -83,11 +84,11 @@ async def test_filters_take_values_none_and_lists(
     assert await repository.count(colour=Colour.RED, seen_at=NOON) == 1
     assert await repository.exists(name="a")
     assert not await repository.exists(name="d")
-    with pytest.raises(MultipleResultsError):
+    with pytest.raises(db.MultipleResultsError):
         await repository.get_one(seen_at=None)
 
 
-async def test_update_sends_one_statement(repository: Repository[Item]) -> None:
+async def test_update_sends_one_statement(repository: Items) -> None:
     item = await repository.create(name="stone")
     with QueryCounter() as sent:
         updated = await repository.update(item.id, size=7, colour=Colour.DEEP_BLUE)
@@ -97,15 +98,7 @@ async def test_update_sends_one_statement(repository: Repository[Item]) -> None:
     assert (item.size, item.colour) == (7, Colour.DEEP_BLUE)
 
 
-async def test_delete_removes_the_row(repository: Repository[Item]) -> None:
-    item = await repository.create(name="stone")
-    await repository.delete(item.id)
-    assert not await repository.exists()
-
-
-async def test_an_unknown_column_is_named(
-    repository: Repository[Item],
-) -> None:
+async def test_an_unknown_column_is_named(repository: Items) -> None:
     for attempt in (
         repository.get_all(nmae="stone"),
         repository.create(nmae="stone"),
@@ -113,38 +106,35 @@ async def test_an_unknown_column_is_named(
         repository.create_many([{"nmae": "stone"}]),
         repository.upsert(["nmae"], name="stone"),
     ):
-        with pytest.raises(
-            UnknownColumnError, match="Item has no column 'nmae'; it has"
-        ):
+        with pytest.raises(db.UnknownColumnError, match="no column 'nmae'; it has"):
             await attempt
 
 
 async def test_a_violated_constraint_is_named(database: Database) -> None:
     async with database.transaction() as session:
-        item = await Repository[Item](session).create(name="stone")
-        await Repository[Component](session).create(item_id=item.id, number=1)
+        item = await Items(session).create(name="stone")
+        await Components(session).create(item_id=item.id, number=1)
     taken = "uq_test_support_items_name"
     for broken, name in (
-        (lambda s: Repository[Item](s).create(name="stone"), taken),
-        (lambda s: Repository[Item](s).create_many([{"name": "stone"}]), taken),
+        (lambda s: Items(s).create(name="stone"), taken),
+        (lambda s: Items(s).create_many([{"name": "stone"}]), taken),
         (
-            lambda s: Repository[Component](s).create(item_id=1, number=1),
+            lambda s: Components(s).create(item_id=1, number=1),
             "pk_test_support_components",
         ),
+        (lambda s: Items(s).delete(1), None),
     ):
-        with pytest.raises(ConstraintViolationError) as caught:
+        with pytest.raises(db.ConstraintViolationError) as caught:
             async with database.transaction() as session:
                 await broken(session)
-        assert caught.value.constraint == name
+        # Not every database names a foreign key.
+        assert name in (None, caught.value.constraint)
         assert caught.value.__cause__ is not None
-    with pytest.raises(ConstraintViolationError):
-        async with database.transaction() as session:
-            await Repository[Item](session).delete(item.id)
 
 
-async def test_a_composite_key_is_a_tuple(session: AsyncSession) -> None:
-    item = await Repository[Item](session).create(name="stone")
-    components = Repository[Component](session)
+async def test_a_composite_key_is_a_tuple(repository: Items) -> None:
+    item = await repository.create(name="stone")
+    components = Components(repository.session)
     for number in (1, 2, 3):
         await components.create(item_id=item.id, number=number)
     assert (await components.get((item.id, 2))).number == 2
@@ -154,29 +144,54 @@ async def test_a_composite_key_is_a_tuple(session: AsyncSession) -> None:
     assert (await components.page(size=1)).next == (item.id, 2)
 
 
-async def test_a_key_may_be_a_uuid(database: Database) -> None:
-    async with database.transaction() as session:
-        labels = Repository[Label](session)
-        first = await labels.create(text="first")
-        assert await labels.create_many({"text": f"{n}"} for n in range(5)) == 5
-        await labels.update(first.id, text="changed")
-        assert (await labels.get(first.id)).text == "changed"
-        assert (await labels.upsert(["id"], id=first.id, text="again")) is first
-        page = await labels.page(size=4)
-        rest = await labels.page(size=4, after=page.next)
-        assert len({label.id for label in (*page.items, *rest.items)}) == 6
-        await labels.delete(first.id)
-        with pytest.raises(NotFoundError):
-            await labels.get(first.id)
+async def test_a_key_may_be_a_uuid(session: AsyncSession) -> None:
+    labels = Repository[Label](session)
+    first = await labels.create(text="first")
+    assert await labels.create_many({"text": f"{n}"} for n in range(5)) == 5
+    await labels.update(first.id, text="changed")
+    assert (await labels.get(first.id)).text == "changed"
+    assert (await labels.upsert(["id"], id=first.id, text="again")) is first
+    page = await labels.page(size=4)
+    rest = await labels.page(size=4, after=page.next)
+    assert len({label.id for label in (*page.items, *rest.items)}) == 6
+    await labels.delete(first.id)
+    assert await labels.count() == 5
+    assert not await labels.exists(id=first.id)
 
 
+async def test_create_many_takes_a_generator(repository: Items) -> None:
+    def rows() -> Iterator[dict[str, Any]]:
+        for number in range(25_000):
+            notes = {"number": number} if number % 2 else None
+            seen_at = NOON if number % 3 else None
+            colour = Colour.DEEP_BLUE if number % 5 else Colour.RED
+            names = ("name", "colour", "seen_at", "notes")
+            yield dict(zip(names, (f"{number}", colour, seen_at, notes), strict=True))
+
+    assert await repository.create_many(rows()) == 25_000
+    assert await repository.create_many([]) == 0
+    assert await repository.count() == 25_000
+    assert await repository.count(seen_at=None) == 8_334
+    item = await repository.get_one(name="7")
+    assert (item.size, item.colour, item.seen_at) == (1, Colour.DEEP_BLUE, NOON)
+    assert item.notes == {"number": 7}
+    assert item.created_at.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    ("last", "error", "message"),
+    [
+        ({"name": "stone"}, db.ConstraintViolationError, "uq_test_support_items_name"),
+        ({"size": 1}, db.UnknownColumnError, "row 20001 has the columns size, but the"),
+    ],
+)
 async def test_create_many_stores_all_rows_or_none(
-    repository: Repository[Item],
+    repository: Items, last: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     await repository.create(name="stone")
-    rows = [{"name": f"{n}"} for n in range(20_000)] + [{"name": "stone"}]
-    with pytest.raises(ConstraintViolationError):
-        await repository.create_many(rows)
+    rows = ({"name": f"{n}"} for n in range(20_000))
+    with pytest.raises(error, match=message):
+        await repository.create_many([*rows, last])
     # The transaction continues, without any of them.
     await repository.create(name="sand")
     assert await repository.count() == 2
@@ -187,30 +202,19 @@ async def test_create_many_refuses_a_default_in_sql(
 ) -> None:
     column = SupportBase.metadata.tables["test_support_labels"].c.text
     monkeypatch.setattr(column, "default", ColumnDefault(func.lower("A")))
-    with pytest.raises(
-        ValueError, match=r"test_support_labels\.text has a default in SQL"
-    ):
+    with pytest.raises(ValueError, match=r"labels\.text has a default in SQL"):
         await Repository[Label](session).create_many([{"id": uuid4()}])
 
 
-async def test_a_page_sends_one_statement_per_relationship(
-    repository: Repository[Item],
-) -> None:
-    for number in range(60):
-        item = await repository.create(name=f"{number}")
-        for text in ("a", "b"):
-            repository.session.add(Component(item_id=item.id, number=ord(text)))
-    await repository.session.flush()
-    repository.session.expunge_all()
+async def test_a_page_sends_one_statement_per_relationship(repository: Items) -> None:
+    await create_items(repository, 60)
     with QueryCounter() as sent:
         page = await repository.page(selectinload(Item.components))
         assert [len(item.components) for item in page.items] == [2] * 50
     assert len(sent) == 2
 
 
-async def test_a_page_refuses_a_nullable_order(
-    repository: Repository[Item],
-) -> None:
+async def test_a_page_refuses_a_nullable_order(repository: Items) -> None:
     with pytest.raises(ValueError, match=r"Item\.seen_at may be NULL"):
         await repository.page(order_by=Item.seen_at)
     with pytest.raises(ValueError, match="a page has at least one row"):
@@ -219,7 +223,7 @@ async def test_a_page_refuses_a_nullable_order(
 
 @pytest.mark.parametrize("descending", [False, True])
 async def test_pages_cover_all_rows_in_both_directions(
-    repository: Repository[Item], descending: bool
+    repository: Items, descending: bool
 ) -> None:
     for number in range(7):
         await repository.create(name=f"{number}", size=number // 3)
@@ -243,43 +247,7 @@ async def test_pages_cover_all_rows_in_both_directions(
     assert (back.next, back.previous is not None) == (pages[1].next, True)
 
 
-async def test_create_many_takes_a_generator(
-    repository: Repository[Item],
-) -> None:
-    def rows() -> Iterator[dict[str, Any]]:
-        for number in range(25_000):
-            notes = {"number": number} if number % 2 else None
-            seen_at = NOON if number % 3 else None
-            colour = Colour.DEEP_BLUE if number % 5 else Colour.RED
-            yield {
-                "name": f"{number}",
-                "colour": colour,
-                "seen_at": seen_at,
-                "notes": notes,
-            }
-
-    assert await repository.create_many(rows()) == 25_000
-    assert await repository.create_many([]) == 0
-    assert await repository.count() == 25_000
-    assert await repository.count(seen_at=None) == 8_334
-    item = await repository.get_one(name="7")
-    assert (item.size, item.colour, item.seen_at) == (1, Colour.DEEP_BLUE, NOON)
-    assert item.notes == {"number": 7}
-    assert item.created_at.tzinfo is UTC
-
-
-async def test_create_many_refuses_rows_of_different_shape(
-    database: Database,
-) -> None:
-    with pytest.raises(UnknownColumnError, match="row 2 has the columns size, but the"):
-        async with database.transaction() as session:
-            rows: list[dict[str, Any]] = [{"name": "a"}, {"size": 1}]
-            await Repository[Item](session).create_many(rows)
-    async with database.read_session() as session:
-        assert await Repository[Item](session).count() == 0
-
-
-async def test_upsert_inserts_or_updates(repository: Repository[Item]) -> None:
+async def test_upsert_inserts_or_updates(repository: Items) -> None:
     first = await repository.upsert(["name"], name="stone", size=1)
     second = await repository.upsert(["name"], name="stone", size=2)
     same = await repository.upsert(["name"], name="stone")
@@ -288,39 +256,29 @@ async def test_upsert_inserts_or_updates(repository: Repository[Item]) -> None:
 
 
 def test_a_repository_is_bound_to_its_model() -> None:
-    class Items(Repository[Item]):
+    class Subclass(Repository[Item]):
         """A repository with more queries."""
 
-    assert vars(Items.__base__)["model"] is Item
+    assert vars(Subclass.__base__)["model"] is Item
     assert Repository[Item] is Repository[Item]
 
 
-async def test_expressions_and_loaders_are_positional(
-    repository: Repository[Item],
-) -> None:
-    for number in range(5):
-        item = await repository.create(name=f"{number}", size=number)
-        repository.session.add(Component(item_id=item.id, number=1))
-    await repository.session.flush()
-    repository.session.expunge_all()
+async def test_expressions_and_loaders_are_positional(repository: Items) -> None:
+    await create_items(repository, 5)
     large, loader = Item.size > 2, selectinload(Item.components)
     found = await repository.get_all(loader, large)
-    assert [len(item.components) for item in found] == [1, 1]
+    assert [len(item.components) for item in found] == [2, 2]
     assert (await repository.get_one(large, loader, name="4")).size == 4
     assert (await repository.get_last(Item.size < 4)).name == "3"
     assert await repository.count(large, Item.name != "4", loader) == 1
     assert await repository.exists(Item.size == 5, loader) is False
     page = await repository.page(large, loader, size=1)
     assert [item.name for item in page.items] == ["3"]
-    with pytest.raises(
-        NotFoundError, match=r"no Item matches test_support_items\.size"
-    ):
+    with pytest.raises(db.NotFoundError, match=r"no Item matches \w+\.size"):
         await repository.get_one(Item.size == 9)
 
 
 async def test_a_column_may_be_named_like_a_parameter(session: AsyncSession) -> None:
-    connection = await session.connection()
-    await connection.run_sync(OddNames.metadata.create_all)
     rows = Repository[OddNames](session)
     values = {"size": 1, "before": 2, "order_by": 3, "on": 4, "options": 5}
     row = await rows.create(**values)

@@ -1,12 +1,11 @@
-"""Tests of the sample models and their relationships."""
+"""Tests of the sample models, their relationships and the development data."""
 
 import pytest
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidRequestError
-from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload, selectinload
 
-from {{cookiecutter.project_slug}}.db import Base, Database
+from {{cookiecutter.project_slug}}.db import Database
 from {{cookiecutter.project_slug}}.models import (
     Post,
     PostStatus,
@@ -14,6 +13,9 @@ from {{cookiecutter.project_slug}}.models import (
     Tag,
     User,
 )
+from {{cookiecutter.project_slug}}.seeds import seed
+
+from support.query_counter import QueryCounter
 
 
 @pytest.fixture
@@ -31,14 +33,16 @@ async def ada(database: Database) -> User:
     return user
 
 
-async def count(session: AsyncSession, model: type[Base]) -> int:
-    """Return the number of rows of a model."""
-    return await session.scalar(select(func.count()).select_from(model)) or 0
+async def count_rows(database: Database) -> list[int | None]:
+    """Return the number of users, profiles, posts and tags."""
+    async with database.read_session() as session:
+        return [
+            await session.scalar(select(func.count()).select_from(model))
+            for model in (User, Profile, Post, Tag)
+        ]
 
 
-async def test_a_user_is_read_with_its_relationships(
-    database: Database, ada: User
-) -> None:
+async def test_a_user_is_read_with_relationships(database: Database, ada: User) -> None:
     query = select(User).options(
         joinedload(User.profile), selectinload(User.posts), selectinload(User.tags)
     )
@@ -51,37 +55,32 @@ async def test_a_user_is_read_with_its_relationships(
     assert [tag.name for tag in user.tags] == ["python"]
 
 
-async def test_an_unnamed_relationship_is_not_loaded(
-    database: Database, ada: User
-) -> None:
+async def test_no_relationship_is_loaded_unasked(database: Database, ada: User) -> None:
     async with database.read_session() as session:
         user = (await session.scalars(select(User))).one()
         with pytest.raises(InvalidRequestError, match="raise_on_sql"):
             _ = user.posts
 
 
-async def test_the_database_cascades_a_delete(database: Database, ada: User) -> None:
+@pytest.mark.parametrize("by_statement", [True, False])
+async def test_what_belongs_to_a_user_is_deleted_with_it(
+    database: Database, ada: User, by_statement: bool
+) -> None:
     async with database.transaction() as session:
-        await session.execute(delete(User))
-    async with database.read_session() as session:
-        assert await count(session, Profile) == 0
-        assert await count(session, Post) == 0
-        assert await count(session, Tag) == 1
-
-
-async def test_a_session_deletes_without_loading(database: Database, ada: User) -> None:
+        session.add(ada)
+        ada.posts.pop()
+    assert await count_rows(database) == [1, 1, 1, 1]
     async with database.transaction() as session:
-        await session.delete(await session.get_one(User, ada.id))
-    async with database.read_session() as session:
-        assert await count(session, Post) == 0
-
-
-async def test_an_orphaned_post_is_deleted(database: Database, ada: User) -> None:
-    async with database.transaction() as session:
-        user = await session.get_one(User, ada.id, options=[selectinload(User.posts)])
-        user.posts.pop()
-    async with database.read_session() as session:
-        assert await count(session, Post) == 1
+        if by_statement:
+            await session.execute(delete(User))
+        else:
+            user = await session.get_one(User, ada.id)
+            with QueryCounter() as sent:
+                await session.delete(user)
+                await session.flush()
+            # The database cascades: nothing is loaded.
+            assert len(sent) == 1
+    assert await count_rows(database) == [0, 0, 0, 1]
 
 
 async def test_a_tag_has_many_users(database: Database, ada: User) -> None:
@@ -94,9 +93,7 @@ async def test_a_tag_has_many_users(database: Database, ada: User) -> None:
     assert sorted(user.name for user in tag.users) == ["Ada", "Grace"]
 
 
-async def test_a_user_has_one_profile_and_an_email_one_user(
-    database: Database, ada: User
-) -> None:
+async def test_users_and_their_emails_are_unique(database: Database, ada: User) -> None:
     for second in (
         Profile(user_id=ada.id, bio="Another."),
         User(email="ada@example.com", name="Another"),
@@ -107,9 +104,16 @@ async def test_a_user_has_one_profile_and_an_email_one_user(
                 session.add(second)
 
 
-async def test_the_database_refuses_an_unknown_status(
-    database: Database, ada: User
-) -> None:
+async def test_an_unknown_status_is_refused(database: Database, ada: User) -> None:
     with pytest.raises(DBAPIError, match=r"enum poststatus|ck_posts_status"):
         async with database.transaction() as session:
             await session.execute(text("UPDATE posts SET status = 'lost'"))
+
+
+async def test_seeding_twice_inserts_once(database: Database) -> None:
+    said = []
+    for _ in range(2):
+        async with database.transaction() as session:
+            said.append(await seed(session))
+        assert await count_rows(database) == [2, 2, 7, 2]
+    assert said[0] != said[1]

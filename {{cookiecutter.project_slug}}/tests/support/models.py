@@ -7,23 +7,14 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, MetaData
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from {{cookiecutter.project_slug}}.db import (
-    IntegerId,
-    Timestamps,
-    UUIDId,
-)
-from {{cookiecutter.project_slug}}.db.base import (
-    NAMING_CONVENTION,
-    TYPE_ANNOTATION_MAP,
-    ModelDefaults,
-)
+from {{cookiecutter.project_slug}}.db import base
 
 
-class SupportBase(ModelDefaults, DeclarativeBase):
+class SupportBase(base.ModelDefaults, DeclarativeBase):
     """Base with a separate registry: a user's model may be called `Item`, too."""
 
-    metadata = MetaData(naming_convention=NAMING_CONVENTION)
-    type_annotation_map = TYPE_ANNOTATION_MAP
+    metadata = MetaData(naming_convention=base.NAMING_CONVENTION)
+    type_annotation_map = base.TYPE_ANNOTATION_MAP
 
 
 class Colour(enum.Enum):
@@ -33,7 +24,7 @@ class Colour(enum.Enum):
     DEEP_BLUE = "deep blue"
 
 
-class Item(IntegerId, Timestamps, SupportBase):
+class Item(base.IntegerId, base.Timestamps, SupportBase):
     """A model with a column of each kind that drivers treat differently."""
 
     __tablename__ = "test_support_items"
@@ -57,7 +48,7 @@ class Component(SupportBase):
     number: Mapped[int] = mapped_column(primary_key=True)
 
 
-class Label(UUIDId, SupportBase):
+class Label(base.UUIDId, SupportBase):
     """A model with a key that the application makes."""
 
     __tablename__ = "test_support_labels"

@@ -52,41 +52,29 @@ def _tables(connection: Connection) -> list[Table]:
 
 def _row(connection: Connection, table: Table, position: int) -> dict[str, Any]:
     checks = inspect(connection).get_check_constraints(table.name)
-    choices = {
-        column: found
-        for check in checks
-        if (found := re.findall(r"'((?:[^']|'')+)'", check["sqltext"]))
-        for column in table.columns.keys()
-        if re.search(rf"\b{column}\b", check["sqltext"])
-    }
-    lengths = {
-        length[1]: int(length[2])
-        for check in checks
-        if (length := re.search(r"length\((\w+)\) = (\d+)", check["sqltext"]))
-    }
     row: dict[str, Any] = {}
     for column in table.columns:
         if column.computed or column is table.autoincrement_column:
             continue
         if column.foreign_keys:
-            (parent,) = [key.column for key in column.foreign_keys][:1]
+            parent = next(iter(column.foreign_keys)).column
             newest = select(parent).order_by(parent.desc()).offset(position).limit(1)
             row[column.name] = connection.scalar(newest)
-        elif column.name in choices:
-            row[column.name] = choices[column.name][0].replace("''", "'")
-        else:
-            row[column.name] = _value(column)
-        if column.name in lengths:
-            value = row[column.name]
-            row[column.name] = value.ljust(lengths[column.name], value[:1])
+            continue
+        row[column.name] = _value(column)
+        for sql in (check["sqltext"] for check in checks):
+            name = re.escape(column.name)
+            if length := re.search(rf"length\({name}\) = (\d+)", sql):
+                row[column.name] = row[column.name][:1] * int(length[1])
+            elif choice := re.search(rf"(?s)\b{name}\b.*?'((?:[^']|'')+)'", sql):
+                row[column.name] = choice[1].replace("''", "'")
     return row
 
 
 def _value(column: Column[Any]) -> Any:
     number = next(_numbers)
-    kind = getattr(column.type, "enums", None)
-    if kind:
-        return kind[0]
+    if names := getattr(column.type, "enums", None):
+        return names[0]
     # A type of another library may have a dimension.
     if size := getattr(column.type, "dim", None):
         return [float(number)] * size

@@ -1,15 +1,13 @@
 """Tests of the engines and the settings of PostgreSQL."""
 
+from functools import partial
 from urllib.parse import quote
 
 import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 
-from {{cookiecutter.project_slug}}.db import Database
-from {{cookiecutter.project_slug}}.db.errors import (
-    missing_database_reason,
-)
+from {{cookiecutter.project_slug}}.db import Database, errors
 from {{cookiecutter.project_slug}}.settings import (
     Settings,
     SettingsError,
@@ -17,28 +15,27 @@ from {{cookiecutter.project_slug}}.settings import (
 
 PASSWORD = "p%40ss%w@rd:/#x"
 
+configure = partial(Settings, _env_file=None)
+
 
 @pytest.mark.parametrize(
-    "scheme",
-    ["postgres", "postgresql", "postgresql+asyncpg", "postgresql+psycopg2"],
+    "scheme", ["postgres", "postgresql", "postgresql+asyncpg", "postgresql+psycopg2"]
 )
 def test_every_spelling_of_the_url_is_accepted(scheme: str) -> None:
     url = f"{scheme}://me@host:1/db?sslmode=require&channel_binding=require"
-    settings = Settings(_env_file=None, database_url=url)
     expected = make_url("postgresql+asyncpg://me@host:1/db?ssl=require")
-    assert settings.sqlalchemy_url == expected
+    assert configure(database_url=url).sqlalchemy_url == expected
 
 
 def test_an_unknown_parameter_of_the_url_is_named() -> None:
     with pytest.raises(SettingsError, match="DATABASE_URL: asyncpg does not know"):
-        Settings(_env_file=None, database_url="postgresql://host/db?pool=5")
+        configure(database_url="postgresql://host/db?pool=5")
 
 
-def test_a_password_may_hold_any_characters(database: Database) -> None:
-    parts = Settings(_env_file=None, postgres_host="host", postgres_password=PASSWORD)
+def test_a_password_may_hold_any_characters() -> None:
+    parts = configure(postgres_host="host", postgres_password=PASSWORD)
     encoded = f"postgresql://postgres:{quote(PASSWORD, safe='')}@host:5432/postgres"
-    whole = Settings(_env_file=None, database_url=encoded)
-    assert parts.sqlalchemy_url == whole.sqlalchemy_url
+    assert parts.sqlalchemy_url == configure(database_url=encoded).sqlalchemy_url
     assert parts.sqlalchemy_url.password == PASSWORD
 
 
@@ -46,27 +43,22 @@ def test_a_password_may_hold_any_characters(database: Database) -> None:
 def test_production_refuses_the_password_of_an_example(password: str) -> None:
     url = f"postgresql://me:{password}@host/db"
     for given in ({"database_url": url}, {"postgres_password": password}):
-        assert Settings(_env_file=None, **given).sqlalchemy_url.password == password
+        assert configure(**given).sqlalchemy_url.password == password
         with pytest.raises(SettingsError, match="APP_ENV: production needs"):
-            Settings(_env_file=None, app_env="production", **given)
-    own = {"app_env": "production", "postgres_password": PASSWORD}
-    assert Settings(_env_file=None, **own).sqlalchemy_url.password == PASSWORD
+            configure(app_env="production", **given)
+    own = configure(app_env="production", postgres_password=PASSWORD)
+    assert own.sqlalchemy_url.password == PASSWORD
 
 
 def test_without_a_url_no_server_is_expected() -> None:
-    assert missing_database_reason(Settings(_env_file=None))
-    assert not missing_database_reason(
-        Settings(_env_file=None, postgres_host="127.0.0.1")
-    )
+    assert errors.missing_database_reason(configure())
+    assert not errors.missing_database_reason(configure(postgres_host="127.0.0.1"))
 
 
 def test_no_secret_is_shown() -> None:
     url = "postgresql://me:secret@host/db"
-    settings = Settings(
-        _env_file=None,
-        database_url=url,
-        database_read_url=url,
-        postgres_password="secret",
+    settings = configure(
+        database_url=url, database_read_url=url, postgres_password="secret"
     )
     assert "secret" not in repr(settings) + str(settings)
     assert "secret" not in repr(Database(settings).engine)
@@ -80,11 +72,8 @@ async def test_a_role_with_any_password_connects(
         password = PASSWORD.replace(":", "\\:")
         await session.execute(text(f"CREATE ROLE {role} LOGIN PASSWORD '{password}'"))
     url = settings.sqlalchemy_url.set(username=role, password=PASSWORD)
-    by_url = Settings(
-        _env_file=None, database_url=url.render_as_string(hide_password=False)
-    )
-    by_parts = Settings(
-        _env_file=None,
+    by_url = configure(database_url=url.render_as_string(hide_password=False))
+    by_parts = configure(
         postgres_host=url.host,
         postgres_port=url.port,
         postgres_user=role,

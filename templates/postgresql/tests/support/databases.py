@@ -29,36 +29,19 @@ def server() -> Iterator[None]:
         del os.environ["TEST_DATABASE_URL"]
 
 
-class DatabaseFactory:
-    """Creates databases that live as long as a test."""
+@contextmanager
+def temporary_database(copy_of: str | None = None) -> Iterator[str]:
+    """Create an empty database, or a copy of the one at a URL; yield its URL."""
+    name = f"test_{uuid4().hex}"
+    original = make_url(copy_of).database if copy_of else "template1"
+    asyncio.run(_execute(f"CREATE DATABASE {name} TEMPLATE {original}"))
+    url = make_url(os.environ["TEST_DATABASE_URL"]).set(database=name)
+    yield url.render_as_string(hide_password=False)
+    asyncio.run(_execute(f"DROP DATABASE {name} WITH (FORCE)"))
 
-    def __init__(self, _folder: Path) -> None:
-        """Work on the server of TEST_DATABASE_URL."""
-        self.server = make_url(os.environ["TEST_DATABASE_URL"])
 
-    def create(self, copy_of: str | None = None) -> str:
-        """Create a database and return its URL.
-
-        Args:
-            copy_of: URL of the database to copy; an empty one if not given.
-        """
-        name = f"test_{uuid4().hex}"
-        original = make_url(copy_of).database if copy_of else "template1"
-        self._execute(f"CREATE DATABASE {name} TEMPLATE {original}")
-        url = self.server.set(database=name)
-        return url.render_as_string(hide_password=False)
-
-    def drop(self, url: str) -> None:
-        """Drop a database, and close the connections to it."""
-        self._execute(f"DROP DATABASE {make_url(url).database} WITH (FORCE)")
-
-    def _execute(self, statement: str) -> None:
-        async def execute() -> None:
-            url = self.server.set(drivername="postgresql")
-            connection = await asyncpg.connect(
-                url.render_as_string(hide_password=False)
-            )
-            await connection.execute(statement)
-            await connection.close()
-
-        asyncio.run(execute())
+async def _execute(statement: str) -> None:
+    url = make_url(os.environ["TEST_DATABASE_URL"]).set(drivername="postgresql")
+    connection = await asyncpg.connect(url.render_as_string(hide_password=False))
+    await connection.execute(statement)
+    await connection.close()

@@ -1,38 +1,20 @@
 """Databases of the tests: each is a copy of one migrated file."""
 
 import shutil
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 server = nullcontext
 """Block in which a server runs: SQLite needs none."""
 
 
-class DatabaseFactory:
-    """Creates databases that live as long as a test.
-
-    Args:
-        folder: Folder of the files.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        """Start without a database."""
-        self.folder = folder
-        self.count = 0
-
-    def create(self, copy_of: str | None = None) -> str:
-        """Create a database and return its URL.
-
-        Args:
-            copy_of: URL of the database to copy; an empty one if not given.
-        """
-        self.count += 1
-        path = self.folder / f"{self.count}.db"
+@contextmanager
+def temporary_database(copy_of: str | None = None) -> Iterator[str]:
+    """Create an empty database, or a copy of the one at a URL; yield its URL."""
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        path = Path(folder, "test.db")
         if copy_of is not None:
             shutil.copyfile(copy_of.removeprefix("sqlite:///"), path)
-        return f"sqlite:///{path}"
-
-    def drop(self, url: str) -> None:
-        """Delete a database, with the files that SQLite keeps beside it."""
-        for path in self.folder.glob(f"{Path(url).name}*"):
-            path.unlink()
+        yield f"sqlite:///{path}"
