@@ -57,7 +57,8 @@ def test_a_wrong_value_is_named_in_one_line(
 
 
 def test_an_unknown_argument_is_refused(root: Path) -> None:
-    with pytest.raises(module.SettingsError, match="database_pol_size: there is no"):
+    message = "database_pol_size: there is no such"
+    with pytest.raises(module.SettingsError, match=message):
         Settings(database_pol_size=3)
 
 

@@ -99,6 +99,7 @@ async def test_update_sends_one_statement(repository: Items) -> None:
 
 
 async def test_an_unknown_column_is_named(repository: Items) -> None:
+    message = "Item has no column 'nmae'; it has"
     for attempt in (
         repository.get_all(nmae="stone"),
         repository.create(nmae="stone"),
@@ -106,7 +107,7 @@ async def test_an_unknown_column_is_named(repository: Items) -> None:
         repository.create_many([{"nmae": "stone"}]),
         repository.upsert(["nmae"], name="stone"),
     ):
-        with pytest.raises(db.UnknownColumnError, match="no column 'nmae'; it has"):
+        with pytest.raises(db.UnknownColumnError, match=message):
             await attempt
 
 
@@ -156,17 +157,17 @@ async def test_a_key_may_be_a_uuid(session: AsyncSession) -> None:
     assert len({label.id for label in (*page.items, *rest.items)}) == 6
     await labels.delete(first.id)
     assert await labels.count() == 5
-    assert not await labels.exists(id=first.id)
+    with pytest.raises(db.NotFoundError):
+        await labels.get(first.id)
 
 
 async def test_create_many_takes_a_generator(repository: Items) -> None:
     def rows() -> Iterator[dict[str, Any]]:
-        for number in range(25_000):
-            notes = {"number": number} if number % 2 else None
-            seen_at = NOON if number % 3 else None
-            colour = Colour.DEEP_BLUE if number % 5 else Colour.RED
-            names = ("name", "colour", "seen_at", "notes")
-            yield dict(zip(names, (f"{number}", colour, seen_at, notes), strict=True))
+        for n in range(25_000):
+            notes = {"number": n} if n % 2 else None
+            seen_at = NOON if n % 3 else None
+            colour = Colour.DEEP_BLUE if n % 5 else Colour.RED
+            yield {"name": f"{n}", "colour": colour, "seen_at": seen_at, "notes": notes}
 
     assert await repository.create_many(rows()) == 25_000
     assert await repository.create_many([]) == 0
@@ -202,7 +203,7 @@ async def test_create_many_refuses_a_default_in_sql(
 ) -> None:
     column = SupportBase.metadata.tables["test_support_labels"].c.text
     monkeypatch.setattr(column, "default", ColumnDefault(func.lower("A")))
-    with pytest.raises(ValueError, match=r"labels\.text has a default in SQL"):
+    with pytest.raises(ValueError, match=r"test_support_labels\.text has a default"):
         await Repository[Label](session).create_many([{"id": uuid4()}])
 
 
@@ -274,7 +275,8 @@ async def test_expressions_and_loaders_are_positional(repository: Items) -> None
     assert await repository.exists(Item.size == 5, loader) is False
     page = await repository.page(large, loader, size=1)
     assert [item.name for item in page.items] == ["3"]
-    with pytest.raises(db.NotFoundError, match=r"no Item matches \w+\.size"):
+    message = r"no Item matches test_support_items\.size"
+    with pytest.raises(db.NotFoundError, match=message):
         await repository.get_one(Item.size == 9)
 
 

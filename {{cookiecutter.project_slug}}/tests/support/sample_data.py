@@ -45,9 +45,7 @@ def count_rows(connection: Connection) -> dict[str, int]:
 def _tables(connection: Connection) -> list[Table]:
     metadata = MetaData()
     metadata.reflect(connection)
-    return [
-        table for table in metadata.sorted_tables if table.name != "alembic_version"
-    ]
+    return [each for each in metadata.sorted_tables if each.name != "alembic_version"]
 
 
 def _row(connection: Connection, table: Table, position: int) -> dict[str, Any]:
