@@ -165,7 +165,7 @@ async def test_cancelled_load_releases_its_lock(
 async def test_lock_of_a_dead_process_expires(
     cache: Cache, cache_settings: CacheSettings
 ) -> None:
-    changes = {"cache_lock_timeout": 0.5}
+    changes = {"cache_lock_timeout": 2.0}
     async with Cache(cache_settings.model_copy(update=changes)) as other:
         # Take the lock, and never load.
         keys = [f"{cache.prefix}:value:key", f"{cache.prefix}:lock:key"]
@@ -175,7 +175,7 @@ async def test_lock_of_a_dead_process_expires(
         start = time.monotonic()
         values = [other.get_or_set("key", 60, source) for _ in range(20)]
         assert set(await asyncio.gather(*values)) == {1}
-        assert time.monotonic() - start > 0.2
+        assert time.monotonic() - start > 0.8
         assert source.loads == 1
 
 
