@@ -90,6 +90,16 @@ def startup_warnings(broken: "BrokenProject") -> list[str]:
     return warnings
 
 
+BOX = """'''Boxes.'''
+
+from ..db import Model
+
+
+class Box(Model):
+    '''A box.'''
+"""
+
+
 def check(output: str, fix: str) -> None:
     """Check that a message is one line with the fix and without a secret."""
     (line,) = output.splitlines()
@@ -131,10 +141,10 @@ class BrokenProject:
         """Run an Alembic command that fails, and return its message."""
         return failure_line(self.python("-m", "alembic", *arguments, status=255))
 
-    def doctor(self, **variables: str) -> dict[str, str]:
-        """Run `make doctor`, and return its lines by subject."""
+    def make(self, target: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+        """Run a target of the Makefile."""
         done = run(
-            *("make", "doctor", f"PYTHON={self.project.python}"),
+            *("make", target, f"PYTHON={self.project.python}"),
             cwd=self.folder,
             env={
                 **self.project.env,
@@ -146,6 +156,11 @@ class BrokenProject:
         )
         assert "Traceback" not in done.stderr
         assert PASSWORD not in done.stdout + done.stderr
+        return done
+
+    def doctor(self, **variables: str) -> dict[str, str]:
+        """Run `make doctor`, and return its lines by subject."""
+        done = self.make("doctor", **variables)
         lines = done.stdout.splitlines()
         fails = any(line.startswith("fail ") for line in lines)
         assert bool(done.returncode) == fails, done.stdout + done.stderr
@@ -195,6 +210,20 @@ def test_each_failure_is_one_sentence_with_the_fix(
             output = broken.python("-m", slug, "serve", status=1, API_PORT=port)
             check(output, "API_PORT=8001")
             assert broken.doctor(API_PORT=port)["port"].startswith("warn ")
+
+        done = broken.make("migrate")
+        assert done.returncode == 0 and "No new upgrade operations" in done.stdout
+        assert broken.doctor()["models"].startswith("ok ")
+        package = broken.project.project.package
+        (package / "models" / "box.py").write_text(BOX, encoding="utf-8")
+        done = broken.make("migrate")
+        change = "boxes: the models say a table, the database has nothing"
+        assert done.returncode == 0 and change in done.stdout
+        assert 'make migration m="…"' in done.stdout.splitlines()[-1]
+        assert broken.doctor()["models"].startswith(
+            f"warn  models      {change}; alembic"
+        )
+        (package / "models" / "box.py").unlink()
 
         broken.python("-m", "alembic", "revision", "-m", "mine", status=0)
         (first,) = broken.folder.rglob("versions/*create_sample_tables.py")

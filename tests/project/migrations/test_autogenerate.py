@@ -3,7 +3,6 @@
 from support.migrating import (
     THING,
     MigratedProject,
-    failure_line,
     on_each,
     on_postgresql,
 )
@@ -147,52 +146,6 @@ def downgrade():
         )
     )
     project.alembic("check")
-
-
-@on_each
-def test_data_loss_needs_a_switch(project: MigratedProject) -> None:
-    project.write_models("""
-    class Thing(Model):
-        name: Mapped[str]
-        size: Mapped[int]
-        shape: Mapped[str | None]
-
-    class Box(Model):
-        label: Mapped[str]
-    """)
-    project.autogenerate("upgrade head")
-    files = project.rendered.files("versions/*.py")
-    project.write_models("""
-    class Thing(Model):
-        title: Mapped[str]
-        size: Mapped[int]
-        shape: Mapped[str]
-        weight: Mapped[int]
-        price: Mapped[int | None]
-        count: Mapped[int] = mapped_column(server_default="0")
-
-    class Crate(Model):
-        label: Mapped[str]
-    """)
-    output = project.alembic("revision --autogenerate -m change", status=255)
-    message = failure_line(output)
-    assert (
-        "things.name: the column would be dropped with its data (renamed? write an empty"
-        " revision with op.alter_column('things', 'name', new_column_name='title'))"
-    ) in message
-    assert (
-        "boxes: the table would be dropped with its rows (renamed? write an empty"
-        " revision with op.rename_table('boxes', 'crates'))"
-    ) in message
-    assert "things.weight: NOT NULL without a default fails on existing rows" in message
-    assert "things.shape: NOT NULL fails on rows without a value" in message
-    assert "alembic -x allow-data-loss revision --autogenerate" in message
-    assert "price" not in message and "count" not in message
-    assert project.rendered.files("versions/*.py") == files
-
-    written = project.round_trip(options="-x allow-data-loss")
-    assert "\nallow_data_loss = True\n" in written
-    assert project.tables() == ["crates", "things"]
 
 
 @on_postgresql

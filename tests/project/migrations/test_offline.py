@@ -29,7 +29,7 @@ def test_the_sql_of_an_upgrade_runs_in_psql(project: MigratedProject) -> None:
             'name: Mapped[str] = mapped_column(server_default="it\'s")',
         )
     )
-    project.autogenerate("upgrade head", options="-x allow-data-loss")
+    project.autogenerate("upgrade head", options="-x allow-data-loss=*")
     (last,) = project.version()
     (project.versions / "9999_index.py").write_text(f'''"""Index."""
 from async_app.db.migration.safety import create_index_concurrently

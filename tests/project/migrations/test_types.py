@@ -108,7 +108,7 @@ def test_a_model_of_every_common_type_is_stable(project: MigratedProject) -> Non
     # Also for columns that are added to an existing table.
     project.write_models(THING)
     project.alembic(
-        "-x allow-data-loss revision --autogenerate -m other", "upgrade head"
+        "-x allow-data-loss=* revision --autogenerate -m other", "upgrade head"
     )
     project.write_models(text)
-    project.autogenerate("upgrade head", "check", options="-x allow-data-loss")
+    project.autogenerate("upgrade head", "check", options="-x allow-data-loss=*")

@@ -5,6 +5,8 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Literal, NamedTuple
 
+from alembic.util import CommandError
+
 from .db.base import import_submodules
 from .db.database import Database
 from .db.errors import describe_error, missing_database_reason
@@ -91,16 +93,26 @@ async def _diagnose_database(settings: Settings) -> AsyncIterator[CheckResult]:
         yield CheckResult("ok", "database", reason)
         return
     async with Database(settings) as database:
-        for subject, check in database_checks(database).items():
+
+        async def check_models() -> None:
+            try:
+                await directory.check(database)
+            except CommandError as error:
+                text = "; ".join(str(error).splitlines())
+                hint = 'alembic revision --autogenerate -m "…"'
+                raise CheckFailedError(f"{text}; {hint}", "warn") from None
+
+        checks = {**database_checks(database), "models": check_models}
+        for subject, check in checks.items():
             try:
                 await check()
             except CheckFailedError as error:
                 yield CheckResult(error.status, subject, str(error))
+                return
             except Exception as error:
                 yield CheckResult("fail", subject, describe_error(error))
                 return
-            else:
-                yield CheckResult("ok", subject, "ready")
+            yield CheckResult("ok", subject, "ready")
 
 
 async def _run_check(name: str, check: Check) -> str | None:

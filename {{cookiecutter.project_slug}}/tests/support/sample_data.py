@@ -7,7 +7,7 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
-from sqlalchemy import Column, Connection, MetaData, Table, func, inspect, select
+from sqlalchemy import Column, Connection, MetaData, Table, inspect, select
 
 EXAMPLES: dict[str, list[dict[str, Any]]] = {}
 """Rows for tables with constraints that cannot be guessed, by table name."""
@@ -15,8 +15,8 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {}
 _numbers = count(1)
 
 
-def insert_rows(connection: Connection) -> dict[str, int]:
-    """Insert two rows into each table, and return the number of rows in each.
+def insert_rows(connection: Connection) -> None:
+    """Insert two rows into each table.
 
     Raises:
         LookupError: A table refuses the rows; it needs some in EXAMPLES.
@@ -31,15 +31,17 @@ def insert_rows(connection: Connection) -> dict[str, int]:
             raise LookupError(
                 f"tests/support/sample_data.py needs EXAMPLES[{table.name!r}]"
             ) from error
-    return count_rows(connection)
 
 
-def count_rows(connection: Connection) -> dict[str, int]:
-    """Return the number of rows in each table."""
-    return {
-        table.name: connection.scalar(select(func.count()).select_from(table)) or 0
-        for table in _tables(connection)
-    }
+def read_columns(connection: Connection) -> dict[str, tuple[str, list[Any]]]:
+    """Return the type of each column and its values, ordered by primary key."""
+    columns = {}
+    for table in _tables(connection):
+        rows = connection.execute(select(table).order_by(*table.primary_key)).all()
+        for position, column in enumerate(table.columns):
+            values = [row[position] for row in rows]
+            columns[str(column)] = (str(column.type), values)
+    return columns
 
 
 def _tables(connection: Connection) -> list[Table]:

@@ -3,21 +3,25 @@
 import logging
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from typing import Any, ClassVar
 
 import alembic_postgresql_enum
 from alembic import op
 from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
+from alembic.operations import ops
 from alembic.util import CommandError
 from alembic_postgresql_enum.operations import sync_enum_values
 from alembic_postgresql_enum.operations.add_enum_values import AddEnumValuesOp
-from sqlalchemy import Column, Connection, event, func, select, text
+from sqlalchemy import Column, Connection, DefaultClause, event, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from ..errors import sqlstate
+from .autogenerate import created_names
+from .data_loss import is_other_family
 from .runner import MigrationRunner
 
 RETRY_DELAYS_SECONDS = (1.0, 2.0, 4.0, 8.0)
@@ -32,11 +36,6 @@ LOCK_NAME = f"{__name__.partition('.')[0]}.migrations.lock"
 LOCK_NOT_AVAILABLE = "55P03"
 """SQLSTATE of a lock timeout."""
 
-# A different order is no reason to rewrite all tables.
-alembic_postgresql_enum.set_configuration(
-    alembic_postgresql_enum.Config(ignore_enum_values_order=True)
-)
-
 logger = logging.getLogger("alembic.runner")
 
 
@@ -46,6 +45,7 @@ class SafeMigrationRunner(MigrationRunner):
     # A value added to an enum can be used only after a COMMIT.
     options: ClassVar[Mapping[str, Any]] = {"transaction_per_migration": True}
     rollback_note = "nothing of this revision is left in the database"
+    backup_hint = "pg_dump --format=custom --file=backup.dump"
 
     @contextmanager
     def migration_lock(self, connection: Connection) -> Iterator[None]:
@@ -102,6 +102,18 @@ class SafeMigrationRunner(MigrationRunner):
 
     def run_migrations(self, connection: Connection) -> None:
         """Run the command, and again when a table was in use."""
+        types = (c.type for t in self.metadata.tables.values() for c in t.columns)
+        declared = {
+            getattr(getattr(kind, "item_type", kind), "name", None) for kind in types
+        }
+        alembic_postgresql_enum.set_configuration(
+            alembic_postgresql_enum.Config(
+                # Another program's type is not ours to drop.
+                include_name=lambda name: name in declared or name in created_names(),
+                # A different order is no reason to rewrite all tables.
+                ignore_enum_values_order=True,
+            )
+        )
         for delay in RETRY_DELAYS_SECONDS:
             try:
                 return super().run_migrations(connection)
@@ -157,6 +169,39 @@ def _bind_versions(
 def _without_cast(default: str) -> str:
     """Return a server default without the cast that the server adds."""
     return re.sub(r"::[\w\s\".\[\]]+(\(\d+\))?$", "", default).strip("()")
+
+
+render_alteration: Callable[[AutogenContext, Any], str]
+render_alteration = renderers.dispatch(ops.AlterColumnOp("", ""))
+
+
+@renderers.dispatch_for(ops.AlterColumnOp, replace=True)
+def render_altered_type(context: AutogenContext, change: Any) -> str | list[str]:
+    """Write USING, and a detour for the default, where the server has no cast itself."""
+    assert context.dialect is not None
+    if change.modify_type is None or not is_other_family(change, context.dialect):
+        return render_alteration(context, change)
+    column = context.dialect.identifier_preparer.quote(change.column_name)
+    using = f"{column}::{change.modify_type.compile(context.dialect)}"
+
+    def set_default(default: Any) -> str:
+        name = (change.table_name, change.column_name)
+        only = ops.AlterColumnOp(
+            *name, schema=change.schema, modify_server_default=default
+        )
+        return render_alteration(context, only)
+
+    default, old = change.modify_server_default, change.existing_server_default
+    new = copy(change)
+    new.modify_server_default, new.existing_server_default = False, None
+    lines = [f"{render_alteration(context, new)[:-1]}, postgresql_using={using!r})"]
+    if old:
+        lines.insert(0, set_default(None))
+    if default is False and old:
+        default = DefaultClause(text(_without_cast(old.arg.text)))
+    if default:
+        lines.append(set_default(default))
+    return lines
 
 
 @renderers.dispatch_for(AddEnumValuesOp, replace=True)

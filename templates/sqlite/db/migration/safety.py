@@ -39,6 +39,7 @@ class SafeMigrationRunner(MigrationRunner):
         " the database; run the command without --sql"
     )
     rollback_note = "nothing of this run is left in the database"
+    backup_hint = "the command copies the file, unless DATABASE_BACKUP=false"
 
     @contextmanager
     def migration_lock(self, connection: Connection) -> Iterator[None]:

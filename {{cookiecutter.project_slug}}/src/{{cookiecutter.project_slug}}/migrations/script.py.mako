@@ -17,8 +17,8 @@ branch_labels: str | Sequence[str] | None = ${repr(branch_labels)}
 depends_on: str | Sequence[str] | None = ${repr(depends_on)}
 % if context.get("allow_data_loss"):
 
-# Accepted with `-x allow-data-loss`: guards and tests let this revision pass.
-allow_data_loss = True
+# Named with `-x allow-data-loss`: this revision may lose the values of these.
+allow_data_loss = ${repr(allow_data_loss)}
 % endif
 
 

@@ -1,35 +1,30 @@
 """Autogenerate: comparisons beside Alembic's own, and refusals to lose data."""
 
+import ast
 import logging
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatch
 from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
+from alembic import command
 from alembic import context as alembic_context
 from alembic.autogenerate import comparators, render
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
+from alembic.script import Script
 from alembic.util import CommandError, DispatchPriority
-from sqlalchemy import (
-    CheckConstraint,
-    Column,
-    Enum,
-    MetaData,
-    Table,
-    TypeDecorator,
-)
+from sqlalchemy import CheckConstraint, Enum, MetaData, Table, TypeDecorator
 from sqlalchemy.sql.elements import conv
+
+from . import data_loss
+from .differences import describe
 
 IGNORED_TABLES: tuple[str, ...] = ()
 """Patterns of tables that revisions create but no model describes: "audit_*"."""
-
-ALLOW_DATA_LOSS = "allow-data-loss"
-"""Name of the `-x` switch that accepts a loss of data."""
 
 logger = logging.getLogger("alembic.autogenerate")
 
@@ -38,6 +33,7 @@ def options(metadata: MetaData) -> dict[str, Any]:
     """Return the options of `context.configure` that compare models and database."""
     return {
         "compare_server_default": True,
+        "compare_type": data_loss.compare_type,
         "include_name": _include_name(metadata),
         "process_revision_directives": process_revision_directives,
         "render_item": render_item,
@@ -48,15 +44,8 @@ def _include_name(metadata: MetaData) -> Callable[..., bool]:
     """Return the filter of the application's tables: others may share the database.
 
     A table without a model belongs to the application, and so may be dropped, only if
-    one of its revisions names it and none lists it in `ignored_tables`.
+    one of its revisions creates it and none lists it in `ignored_tables`.
     """
-
-    @cache
-    def history() -> str:
-        revisions = alembic_context.script.walk_revisions()
-        return "".join(
-            Path(each.path).read_text(encoding="utf-8") for each in revisions
-        )
 
     @cache
     def ignored() -> tuple[str, ...]:
@@ -69,9 +58,34 @@ def _include_name(metadata: MetaData) -> Callable[..., bool]:
             return True
         if any(fnmatch(name, pattern) for pattern in ignored()):
             return False
-        return re.search(rf"""["']{re.escape(name)}["']""", history()) is not None
+        return name in created_names()
 
     return include_name
+
+
+def created_names() -> frozenset[str]:
+    """Return the names of the tables and types that the application's revisions create."""
+    config = alembic_context.config
+    if "created_names" not in config.attributes:
+        names = chain(*map(_names_created_in, alembic_context.script.walk_revisions()))
+        config.attributes["created_names"] = frozenset(names)
+    found: frozenset[str] = config.attributes["created_names"]
+    return found
+
+
+def _names_created_in(revision: Script) -> Iterator[str]:
+    """Find the names in the operations of a revision, which is not run for that."""
+    for node in ast.walk(ast.parse(Path(revision.path).read_bytes())):
+        match node:
+            case ast.Call(ast.Attribute(attr="create_table" | "rename_table"), given):
+                values = given[:2]
+            case ast.Call(ast.Attribute(attr="Enum" | "ENUM"), keywords=options):
+                values = [each.value for each in options if each.arg == "name"]
+            case _:
+                continue
+        for value in values:
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                yield value.value
 
 
 def process_revision_directives(
@@ -91,76 +105,18 @@ def process_revision_directives(
             " models/, or into a models.py of the package"
         )
     config = alembic_context.config
-    if not getattr(config.cmd_opts, "autogenerate", False):
+    asked = getattr(config.cmd_opts, "cmd", [None])[0]
+    if asked is command.check or config.attributes.get("check"):
+        if lines := describe(found, context.dialect):
+            raise CommandError("\n".join(lines))
         return
     if found.is_empty():
         scripts.clear()
         logger.info("nothing has changed: no revision is written")
         return
-    problems = list(_find_destructive_ops(found.ops))
-    if not problems:
-        return
-    if ALLOW_DATA_LOSS not in alembic_context.get_x_argument(as_dictionary=True):
-        raise CommandError(
-            "; ".join(problems) + ". Nothing was written. To accept it:"
-            f" alembic -x {ALLOW_DATA_LOSS} revision --autogenerate ..."
-        )
-    context.opts["template_args"]["allow_data_loss"] = True
-
-
-def _find_destructive_ops(found: Iterable[ops.MigrateOperation]) -> Iterator[str]:
-    """Describe each operation that loses data, or that fails on existing rows."""
-    found = list(found)
-    created = [op for op in found if isinstance(op, ops.CreateTableOp)]
-    for op in found:
-        if isinstance(op, ops.ModifyTableOps):
-            yield from _find_in_table(op)
-        elif isinstance(op, ops.DropTableOp):
-            columns = {column.name for column in op.to_table().columns}
-            like = [
-                new.table_name
-                for new in created
-                if columns == {c.name for c in new.columns if isinstance(c, Column)}
-            ]
-            yield f"{op.table_name}: the table would be dropped with its rows" + (
-                f" (renamed? write an empty revision with"
-                f" op.rename_table({op.table_name!r}, {like[0]!r}))"
-                if like
-                else ""
-            )
-
-
-def _find_in_table(table: ops.ModifyTableOps) -> Iterator[str]:
-    added = [op.column for op in table.ops if isinstance(op, ops.AddColumnOp)]
-    for op in table.ops:
-        name = table.table_name
-        if isinstance(op, ops.DropColumnOp):
-            dropped = op.to_column()
-            like = [new.name for new in added if _kind(new) is _kind(dropped)]
-            yield f"{name}.{op.column_name}: the column would be dropped with its data" + (
-                f" (renamed? write an empty revision with op.alter_column({name!r},"
-                f" {op.column_name!r}, new_column_name={like[0]!r}))"
-                if like
-                else ""
-            )
-        # `server_default` is also where SQLAlchemy keeps Identity and Computed.
-        elif isinstance(op, ops.AddColumnOp) and not (
-            op.column.nullable or op.column.server_default
-        ):
-            yield (
-                f"{name}.{op.column.name}: NOT NULL without a default fails on existing"
-                " rows (add server_default, or add it nullable, backfill, then tighten)"
-            )
-        elif isinstance(op, ops.AlterColumnOp) and op.modify_nullable is False:
-            yield (
-                f"{name}.{op.column_name}: NOT NULL fails on rows without a value"
-                " (write an empty revision that backfills with an UPDATE, then"
-                f" op.alter_column({name!r}, {op.column_name!r}, nullable=False))"
-            )
-
-
-def _kind(column: Column[Any]) -> type[Any]:
-    return type(column.type.as_generic(allow_nulltype=True))
+    losses = data_loss.find(found.ops, context.dialect)
+    lost = data_loss.accept(losses, "revision --autogenerate …")
+    context.opts["template_args"]["allow_data_loss"] = lost
 
 
 def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:

@@ -1,12 +1,13 @@
 """Directory of revisions: commands on it from inside a program, and its state."""
 
 from argparse import Namespace
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -102,15 +103,31 @@ class MigrationDirectory:
         )
 
     async def downgrade(
-        self, target: Database | AsyncConnection, revision: str
+        self,
+        target: Database | AsyncConnection,
+        revision: str,
+        *,
+        allow_data_loss: Sequence[str] = (),
+        in_production: bool = False,
     ) -> None:
         """Downgrade a database to a revision: an id, a step such as "-1", or "base".
 
+        Args:
+            target: The database.
+            revision: The revision to go back to.
+            allow_data_loss: Tables and columns that may be dropped with their values,
+                as "table", "table.column", or "*" for all.
+            in_production: Whether to downgrade where `APP_ENV` is production.
+
         Raises:
-            CommandError: It cannot be done; nothing of the failed revision is left.
+            CommandError: It cannot be done, or would delete values that are not named;
+                nothing of the failed revision is left.
         """
         await self._run_command(
-            target, lambda config: command.downgrade(config, revision)
+            target,
+            lambda config: command.downgrade(config, revision),
+            allow_data_loss=allow_data_loss,
+            in_production=in_production,
         )
 
     async def check(self, target: Database | AsyncConnection) -> None:
@@ -119,7 +136,7 @@ class MigrationDirectory:
         Raises:
             CommandError: They differ, or the database is not at the head.
         """
-        await self._run_command(target, command.check)
+        await self._run_command(target, command.check, check=True)
 
     async def revisions(self, session: AsyncSession) -> Revisions:
         """Return the revisions of a session's database and of this directory."""
@@ -150,9 +167,13 @@ class MigrationDirectory:
         return ScriptDirectory.from_config(self.config())
 
     async def _run_command(
-        self, target: Database | AsyncConnection, call: Callable[[Config], None]
+        self,
+        target: Database | AsyncConnection,
+        call: Callable[[Config], None],
+        **attributes: Any,
     ) -> None:
         config = self.config()
+        config.attributes.update(attributes)
         config.stdout = StringIO()  # Standard output belongs to the application.
 
         def call_with(connection: Connection) -> None:

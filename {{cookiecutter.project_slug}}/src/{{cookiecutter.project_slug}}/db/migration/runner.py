@@ -25,6 +25,9 @@ from .directory import Revisions, connect
 
 logger = logging.getLogger("alembic.runner")
 
+IN_PRODUCTION = "in-production"
+"""The `-x` argument that allows a downgrade in production."""
+
 GC_THRESHOLD = 100_000
 """Objects between garbage collections, which would scan all imports and revisions."""
 
@@ -44,6 +47,9 @@ class MigrationRunner(ABC):
     rollback_note: ClassVar[str]
     """End of the message of a failure: the state of the database."""
 
+    backup_hint: ClassVar[str]
+    """Command that backs up this database, for the message that refuses a downgrade."""
+
     def __init__(
         self, metadata: MetaData, load_settings: Callable[[], DatabaseSettings]
     ) -> None:
@@ -56,6 +62,8 @@ class MigrationRunner(ABC):
         self.metadata = metadata
         self.load_settings = load_settings
         self.settings: DatabaseSettings
+        self._steps: list[Any] | None = None
+        self._total = 0
 
     def run(self) -> None:
         """Run the command, online or offline."""
@@ -206,18 +214,40 @@ class MigrationRunner(ABC):
         def steps(heads: tuple[str, ...], migration_context: Any) -> Iterator[Any]:
             if reason := Revisions.of(migration_context.script, heads).unknown():
                 raise CommandError(reason)
-            todo = list(plan(heads, migration_context))
-            for number, step in enumerate(self.take_steps(connection, todo), 1):
+            if self._steps is None:
+                # Only once: "-2" would be two other revisions after a failed attempt.
+                self._steps = list(plan(heads, migration_context))
+                self._refuse_downgrade_in_production(self._steps)
+                self._total = len(self._steps)
+            for step in self.take_steps(connection, [*self._steps]):
                 started = time.monotonic()
+                migration.opts["downgrading"] = not step.is_upgrade
                 yield step
+                del self._steps[0]
                 done = "applied" if step.is_upgrade else "reverted"
                 revision = getattr(step, "revision", None)
                 name = Path(revision.path).stem if revision else "stamp"
                 seconds = time.monotonic() - started
-                position = f"{number}/{len(todo)}"
+                position = f"{self._total - len(self._steps)}/{self._total}"
                 logger.info("%s %s %s in %.1f s", done, position, name, seconds)
 
         migration._migrations_fn = steps
+
+    def _refuse_downgrade_in_production(self, steps: Iterable[Any]) -> None:
+        """Refuse to revert revisions in production without the switch for it."""
+        # The application's settings have it, the data layer's have not.
+        if getattr(self.settings, "app_env", None) != "production" or not any(
+            hasattr(step, "revision") and not step.is_upgrade for step in steps
+        ):
+            return
+        attributes = context.config.attributes
+        if attributes.get("in_production") or IN_PRODUCTION in context.get_x_argument():
+            return
+        raise CommandError(
+            "this is production (APP_ENV), and a downgrade deletes what later revisions"
+            f" added. Back up first: {self.backup_hint}. Then:"
+            f" alembic -x {IN_PRODUCTION} downgrade …"
+        )
 
     def _locate(self, error: DBAPIError) -> str:
         """Return one line: the error, and the line of the revision that raised it."""
@@ -229,7 +259,9 @@ class MigrationRunner(ABC):
             if versions in frame.filename
         ]
         place = lines[-1] if lines else ""
-        return f"{place}{' '.join(str(error.orig).split())} ({self.rollback_note})"
+        hint = getattr(error.orig and error.orig.__cause__, "hint", None)
+        text = " ".join(f"{error.orig} {hint or ''}".split())
+        return f"{place}{text} ({self.rollback_note})"
 
 
 def _configure_logging(config: Config) -> None:
