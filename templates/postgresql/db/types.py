@@ -7,9 +7,16 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import MappedColumn, mapped_column
 
-ENUM_TYPE = sa.Enum(
-    enum.Enum, values_callable=lambda kind: [member.value for member in kind]
-)
+
+def enum_values(kind: type[enum.Enum]) -> list[str]:
+    """Return the texts that are stored: values of a text enum, names of any other."""
+    values = [member.value for member in kind]
+    if all(isinstance(value, str) for value in values):
+        return values
+    return [member.name for member in kind]
+
+
+ENUM_TYPE = sa.Enum(enum.Enum, values_callable=enum_values)
 """Type of enum columns: a native enum, named after the class."""
 
 

@@ -6,12 +6,21 @@ from collections.abc import Callable
 import sqlalchemy as sa
 from sqlalchemy.orm import MappedColumn, mapped_column
 
+
+def enum_values(kind: type[enum.Enum]) -> list[str]:
+    """Return the texts that are stored: values of a text enum, names of any other."""
+    values = [member.value for member in kind]
+    if all(isinstance(value, str) for value in values):
+        return values
+    return [member.name for member in kind]
+
+
 ENUM_TYPE = sa.Enum(
     enum.Enum,
     native_enum=False,
     length=64,
     validate_strings=True,
-    values_callable=lambda kind: [member.value for member in kind],
+    values_callable=enum_values,
 )
 """Type of enum columns: VARCHAR with a named CHECK from `add_enum_checks`."""
 
@@ -29,7 +38,7 @@ def utc_now() -> sa.TextClause:
 def add_enum_checks(table: sa.Table) -> None:
     """Add a CHECK for every enum column, named after the column."""
     for column in table.columns:
-        if isinstance(column.type, sa.Enum):
+        if isinstance(column.type, sa.Enum) and not column.type.create_constraint:
             quoted = ["'" + v.replace("'", "''") + "'" for v in column.type.enums]
             check = f"{column.name} IN ({', '.join(quoted)})"
             table.append_constraint(sa.CheckConstraint(check, name=column.name))

@@ -3,10 +3,10 @@
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import alembic_postgresql_enum
 from alembic import op
@@ -16,11 +16,20 @@ from alembic.operations import ops
 from alembic.util import CommandError
 from alembic_postgresql_enum.operations import sync_enum_values
 from alembic_postgresql_enum.operations.add_enum_values import AddEnumValuesOp
-from sqlalchemy import Column, Connection, DefaultClause, event, func, select, text
+from sqlalchemy import (
+    Column,
+    Connection,
+    DefaultClause,
+    Enum,
+    event,
+    func,
+    select,
+    text,
+)
 from sqlalchemy.exc import DBAPIError
 
 from ..errors import sqlstate
-from .autogenerate import created_names
+from . import autogenerate
 from .data_loss import is_other_family
 from .runner import MigrationRunner
 
@@ -43,7 +52,10 @@ class SafeMigrationRunner(MigrationRunner):
     """Runner for PostgreSQL: one at a time, and never long in front of others."""
 
     # A value added to an enum can be used only after a COMMIT.
-    options: ClassVar[Mapping[str, Any]] = {"transaction_per_migration": True}
+    options: ClassVar[dict[str, Any]] = {
+        "transaction_per_migration": True,
+        "render_item": lambda *arguments: render_item(*arguments),
+    }
     rollback_note = "nothing of this revision is left in the database"
     backup_hint = "pg_dump --format=custom --file=backup.dump"
 
@@ -109,7 +121,8 @@ class SafeMigrationRunner(MigrationRunner):
         alembic_postgresql_enum.set_configuration(
             alembic_postgresql_enum.Config(
                 # Another program's type is not ours to drop.
-                include_name=lambda name: name in declared or name in created_names(),
+                include_name=lambda name: name in declared
+                or name in autogenerate.created_names(),
                 # A different order is no reason to rewrite all tables.
                 ignore_enum_values_order=True,
             )
@@ -169,6 +182,19 @@ def _bind_versions(
 def _without_cast(default: str) -> str:
     """Return a server default without the cast that the server adds."""
     return re.sub(r"::[\w\s\".\[\]]+(\(\d+\))?$", "", default).strip("()")
+
+
+def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:
+    """Render a native enum, whose type the revision creates by itself.
+
+    The library adds `create_type=False` to a text that may have it already.
+    """
+    if kind != "type" or not isinstance(item, Enum) or not item.native_enum:
+        return autogenerate.render_item(kind, item, context)
+    context.imports.add("from sqlalchemy.dialects import postgresql")
+    values = ", ".join(map(repr, item.enums))
+    schema = f", schema={item.schema!r}" if item.schema else ""
+    return f"postgresql.ENUM({values}, name={item.name!r}{schema}, create_type=False)"
 
 
 render_alteration: Callable[[AutogenContext, Any], str]

@@ -3,7 +3,7 @@
 import logging
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +28,7 @@ logger = logging.getLogger("alembic.runner")
 class SafeMigrationRunner(MigrationRunner):
     """Runner for SQLite: a backup first, then all revisions or none."""
 
-    options: ClassVar[Mapping[str, Any]] = {
+    options: ClassVar[dict[str, Any]] = {
         # ALTER TABLE can do little: a changed table is rebuilt and filled.
         "render_as_batch": True,
         # Possible because the engine starts transactions itself: all revisions or none.

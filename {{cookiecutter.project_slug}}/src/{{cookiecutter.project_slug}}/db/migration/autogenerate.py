@@ -16,11 +16,20 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script
-from alembic.util import CommandError, DispatchPriority
-from sqlalchemy import CheckConstraint, Enum, MetaData, Table, TypeDecorator
+from alembic.util import CommandError, DispatchPriority, PriorityDispatchResult
+from sqlalchemy import (
+    CheckConstraint,
+    Enum,
+    ForeignKeyConstraint,
+    Identity,
+    MetaData,
+    Table,
+    TypeDecorator,
+)
 from sqlalchemy.sql.elements import conv
 
-from . import data_loss
+from . import RawType, data_loss
+from .data_loss import qualified
 from .differences import describe
 
 IGNORED_TABLES: tuple[str, ...] = ()
@@ -35,6 +44,7 @@ def options(metadata: MetaData) -> dict[str, Any]:
         "compare_server_default": True,
         "compare_type": data_loss.compare_type,
         "include_name": _include_name(metadata),
+        "include_schemas": any(each.schema for each in metadata.tables.values()),
         "process_revision_directives": process_revision_directives,
         "render_item": render_item,
     }
@@ -53,8 +63,14 @@ def _include_name(metadata: MetaData) -> Callable[..., bool]:
         lists = (getattr(each.module, "ignored_tables", ()) for each in revisions)
         return (*IGNORED_TABLES, *chain(*lists))
 
-    def include_name(name: str | None, kind: str, _parents: Mapping[str, Any]) -> bool:
-        if kind != "table" or name is None or name in metadata.tables:
+    schemas = {None, *(each.schema for each in metadata.tables.values())}
+
+    def include_name(name: str | None, kind: str, parents: Mapping[str, Any]) -> bool:
+        if kind == "schema":
+            return name in schemas
+        if kind != "table" or name is None:
+            return True
+        if parents["schema_qualified_table_name"] in metadata.tables:
             return True
         if any(fnmatch(name, pattern) for pattern in ignored()):
             return False
@@ -114,9 +130,29 @@ def process_revision_directives(
         scripts.clear()
         logger.info("nothing has changed: no revision is written")
         return
+    if context.dialect.supports_alter:
+        _create_cycles_later(scripts[0])
     losses = data_loss.find(found.ops, context.dialect)
     lost = data_loss.accept(losses, "revision --autogenerate …")
     context.opts["template_args"]["allow_data_loss"] = lost
+
+
+def _create_cycles_later(script: ops.MigrationScript) -> None:
+    """Add the foreign keys that refer to later tables after all tables are created."""
+    upgrade, downgrade = script.upgrade_ops, script.downgrade_ops
+    assert upgrade is not None and downgrade is not None
+    created = [op for op in upgrade.ops if isinstance(op, ops.CreateTableOp)]
+    later = {qualified(op.schema, op.table_name) for op in created}
+    for op in created:
+        later.discard(qualified(op.schema, op.table_name))
+        for key in [*op.columns]:
+            if not isinstance(key, ForeignKeyConstraint):
+                continue
+            target = key.elements[0].target_fullname.rpartition(".")[0]
+            if key.use_alter or target in later:
+                op.columns = [each for each in op.columns if each is not key]
+                upgrade.ops.append(ops.CreateForeignKeyOp.from_constraint(key))
+                downgrade.ops.insert(0, ops.DropConstraintOp.from_constraint(key))
 
 
 def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:
@@ -127,16 +163,32 @@ def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[
     """
     if kind != "type":
         return False
+    assert context.dialect is not None
     module = type(item).__module__
     if isinstance(item, TypeDecorator) and not module.startswith("sqlalchemy."):
-        assert context.dialect is not None
         return render._repr_type(item.load_dialect_impl(context.dialect), context)
-    if isinstance(item, Enum) and not item.native_enum:
+    if isinstance(item, Enum) and not item.native_enum and not item.create_constraint:
         return f"sa.String(length={item.length})"
-    if module.partition(".")[0] not in ("sqlalchemy", __name__.partition(".")[0]):
+    package = __name__.partition(".")[0]
+    if module.partition(".")[0] == package and type(item) is not RawType:
+        item, module = RawType(item.compile(context.dialect)), RawType.__module__
+    if module.partition(".")[0] != "sqlalchemy":
         context.imports.add(f"from {module} import {type(item).__name__}")
-        return repr(item)
+        return f"RawType({item.sql!r})" if isinstance(item, RawType) else repr(item)
     return False
+
+
+@comparators.dispatch_for(
+    "column", subgroup="server_default", priority=DispatchPriority.FIRST
+)
+def skip_identity(
+    context: AutogenContext, _change: Any, *names_and_columns: Any
+) -> PriorityDispatchResult:
+    """Skip IDENTITY where the database has none: its keys are numbered anyway."""
+    default = names_and_columns[-1].server_default
+    if isinstance(default, Identity) and not context.dialect.supports_identity_columns:
+        return PriorityDispatchResult.STOP
+    return PriorityDispatchResult.CONTINUE
 
 
 @comparators.dispatch_for("table", priority=DispatchPriority.LAST)
@@ -154,6 +206,9 @@ def compare_checks(
     """
     if found_table is None or wanted_table is None:
         return
+    constraints = [
+        each for each in wanted_table.constraints if isinstance(each, CheckConstraint)
+    ]
     inspector: Any = context.inspector
     key = f"{__name__} {schema}"
     if key not in inspector.info_cache:
@@ -161,14 +216,19 @@ def compare_checks(
         inspector.info_cache[key] = inspector.get_multi_check_constraints(schema)
     checks = inspector.info_cache[key].get((schema, name), [])
     found = {check["name"]: check["sqltext"] for check in checks if check["name"]}
-    wanted = {
-        str(check.name): check
-        for check in wanted_table.constraints
-        if isinstance(check, CheckConstraint) and check.name
-    }
+    dialect: Any = context.dialect
+    compiler = dialect.ddl_compiler(dialect, None)
+    names = dialect.identifier_preparer
+    # Not every constraint is for this database, which may also shorten its name.
+    created = compiler.create_table_constraints(wanted_table) if constraints else ""
+    wanted = {}
+    for check in constraints:
+        quoted = names.format_constraint(check)
+        if f"CONSTRAINT {quoted} CHECK" in created:
+            wanted[names.unformat_identifiers(quoted)[0]] = check
     checks_equal = (context.opts or {})["checks_equal"]
     for key, text in found.items():
-        if key in wanted and checks_equal(text, str(wanted[key].sqltext)):
+        if key in wanted and checks_equal(text, _sql_of(wanted[key], compiler)):
             del wanted[key]
         else:
             old = CheckConstraint(text, name=conv(key))
@@ -176,3 +236,12 @@ def compare_checks(
             changes.ops.insert(0, ops.DropConstraintOp.from_constraint(old))
     for check in wanted.values():
         changes.ops.append(ops.CreateCheckConstraintOp.from_constraint(check))
+
+
+def _sql_of(check: CheckConstraint, compiler: Any) -> str:
+    """Return the expression of a CHECK as CREATE TABLE would have it."""
+    return str(
+        compiler.sql_compiler.process(
+            check.sqltext, include_table=False, literal_binds=True
+        )
+    )

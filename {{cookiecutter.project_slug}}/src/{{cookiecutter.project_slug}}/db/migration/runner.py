@@ -6,7 +6,7 @@ import logging
 import time
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from logging.config import fileConfig
 from pathlib import Path
@@ -38,7 +38,7 @@ class MigrationRunner(ABC):
     Each database has a subclass in `safety.py`, which fills in the rest.
     """
 
-    options: ClassVar[Mapping[str, Any]] = {}
+    options: ClassVar[dict[str, Any]] = {}
     """Options of `context.configure` for this database."""
 
     offline_refusal: ClassVar[str | None] = None
@@ -145,8 +145,7 @@ class MigrationRunner(ABC):
             connection=connection,
             target_metadata=self.metadata,
             checks_equal=self.checks_equal,
-            **autogenerate.options(self.metadata),
-            **self.options,
+            **(autogenerate.options(self.metadata) | self.options),
         )
         self._instrument_steps(connection)
         try:
