@@ -34,7 +34,6 @@ WANTED_BY = {
         "src/{{cookiecutter.project_slug}}/search",
         "src/{{cookiecutter.project_slug}}/migrations/versions"
         "/2026_01_01_0001-c4a7d2f08e51_create_documents.py",
-        "src/{{cookiecutter.project_slug}}/migrations/checksums.txt",
         "tests/search",
     ),
     "sample_models=true": (
@@ -45,7 +44,6 @@ WANTED_BY = {
         "src/{{cookiecutter.project_slug}}/models/tag.py",
         "src/{{cookiecutter.project_slug}}/migrations/versions"
         "/2026_01_01_0000-6b1f0c9e2d34_create_sample_tables.py",
-        "src/{{cookiecutter.project_slug}}/migrations/checksums.txt",
         "src/{{cookiecutter.project_slug}}/api/schemas.py",
         "src/{{cookiecutter.project_slug}}/api/routes/posts.py",
         "src/{{cookiecutter.project_slug}}/api/routes/tags.py",

@@ -32,8 +32,8 @@ DOCUMENTED = re.compile(
     r"|\$\{\w+:-(postgres)?\}"
 )
 RANDOM_WORD = re.compile(r"[A-Za-z0-9+/_-]{20,}={0,2}")
-# Random words that are public: commits of actions, checksums of revisions.
-PUBLIC_LINE = re.compile(r"^ +- uses: \S+@[0-9a-f]{40} # v|^[0-9a-f]{64} +\S+\.py$")
+# Random words that are public: commits of actions.
+PUBLIC_LINE = re.compile(r"^ +- uses: \S+@[0-9a-f]{40} # v")
 
 
 def entropy(text: str) -> float:

@@ -165,8 +165,7 @@ def test_fragments_have_the_path_that_they_are_rendered_to() -> None:
         for name in FRAGMENTS
         if not any((root / name).exists() for root in (PROJECT_TREE, package))
     ]
-    # Checksums of the search, of which one project has one.
-    assert [name for name in included if "search_checksums" not in name] == []
+    assert included == []
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ OMITTED_LINES = re.compile(
 )
 NO_OMITTED_LINES = re.compile("(?!)")
 FAILURE = re.compile(
-    r"^FAILED: |^\S*(Error|MissingGreenlet): |not found$", re.MULTILINE
+    r"^FAILED: |^CONFLICT |^\S*(Error|MissingGreenlet): |not found$", re.MULTILINE
 )
 
 # Parts of the output that differ from run to run. An ellipsis stands for the rest of a line,
@@ -209,6 +209,10 @@ class Reader:
             # Otherwise stdout and stderr arrive in another order than they were written.
             "PYTHONUNBUFFERED": "1",
             "PYTHONUTF8": "1",
+            **{f"GIT_{who}_NAME": "Ada" for who in ("AUTHOR", "COMMITTER")},
+            **{
+                f"GIT_{who}_EMAIL": "ada@example.com" for who in ("AUTHOR", "COMMITTER")
+            },
         }
         self.substitutions = Substitutions(omitted_lines)
         self.terminals = terminals

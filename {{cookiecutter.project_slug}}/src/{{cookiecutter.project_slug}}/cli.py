@@ -76,9 +76,11 @@ def db(
     """Run a command of Alembic; an installed wheel needs no alembic.ini for it."""
     from alembic.config import CommandLine, Config
 
+    from .db.migration.rebase import add_command
     from .migrations import directory
 
     line = CommandLine(prog=f"{NAME} db")
+    add_command(line, directory, Settings)
     options = line.parser.parse_args(arguments or ["--help"])
     if not hasattr(options, "cmd"):
         line.parser.error("name a command, such as: upgrade head")

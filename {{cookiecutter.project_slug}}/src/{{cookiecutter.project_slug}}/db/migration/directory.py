@@ -21,6 +21,8 @@ from ..engine import create_migration_engine
 from ..errors import DATABASE_ERRORS, UPGRADE, describe_error
 from ..settings import DatabaseSettings
 
+REBASE = f"{__name__.partition('.')[0]} db rebase"
+
 
 @dataclass(frozen=True)
 class Revisions:
@@ -61,9 +63,11 @@ class Revisions:
         )
 
     def fork(self) -> str:
-        """Name the heads, and the command that merges them."""
-        merge = 'alembic merge heads -m "merge branches"'
-        return f"the heads are {_names(self.heads)}; merge them: {merge}"
+        """Name the heads, and the commands that leave one of them."""
+        return (
+            f"the heads are {_names(self.heads)}; put yours after that of main: {REBASE};"
+            " or merge those that are shared: alembic merge heads"
+        )
 
     def unknown(self) -> str | None:
         """Return which revisions of the database the code does not have; or None."""
