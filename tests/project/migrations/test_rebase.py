@@ -97,7 +97,8 @@ class Repository:
         before = self.files()
         command = ("-m", "async_app", "db", "rebase", *options.split())
         done = run(
-            *(self.project.python, *command),
+            self.project.python,
+            *command,
             cwd=self.path,
             env=self.project.variables | variables,
             status=status,
@@ -115,7 +116,6 @@ class Repository:
                 "-m",
                 "pytest",
                 "-q",
-                "-rs",
                 "-p",
                 "no:cacheprovider",
             ),
