@@ -111,14 +111,7 @@ class Repository:
     def check(self, status: int = 0) -> str:
         """Run the project's tests of head.txt and of main's revisions."""
         done = run(
-            *(
-                self.project.python,
-                "-m",
-                "pytest",
-                "-q",
-                "-p",
-                "no:cacheprovider",
-            ),
+            *(self.project.python, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
             *("tests/test_migrations.py", "-k", "head_txt or of_main"),
             cwd=self.path,
             env=self.project.variables | {"TEST_DATABASE_URL": self.project.url},
