@@ -40,7 +40,8 @@ def add_enum_checks(table: sa.Table) -> None:
     for column in table.columns:
         if isinstance(column.type, sa.Enum) and not column.type.create_constraint:
             quoted = ["'" + v.replace("'", "''") + "'" for v in column.type.enums]
-            check = f"{column.name} IN ({', '.join(quoted)})"
+            # A colon would start a parameter.
+            check = f"{column.name} IN ({', '.join(quoted)})".replace(":", "\\:")
             table.append_constraint(sa.CheckConstraint(check, name=column.name))
 
 

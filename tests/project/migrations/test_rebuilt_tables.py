@@ -103,12 +103,12 @@ CASES = {
         [
             "AUTOINCREMENT of things",
             "COLLATE NOCASE of things.name",
-            "a CHECK without a name of things",
-            "ON CONFLICT of things",
-            "the expression index lowered",
-            "DESC of the index backwards",
-            "COLLATE NOCASE of the index caseless",
-            "the trigger audit",
+            "a CHECK without a name ( name <> '' ) of things.name",
+            "ON CONFLICT IGNORE of things.short",
+            "the index lowered of things",
+            "the index backwards DESC of things.name",
+            "the index caseless COLLATE NOCASE of things.short",
+            "the trigger audit of things",
         ],
     ),
     "a view": (
@@ -125,10 +125,27 @@ CASES = {
         ),
         ["the generated column things.twice"],
     ),
+    "a type and a key": (
+        (
+            f"CREATE TABLE things ({PLAIN}, shape GEOMETRY, owner INTEGER REFERENCES"
+            " things ON UPDATE CASCADE DEFERRABLE INITIALLY DEFERRED)",
+            "CREATE UNIQUE INDEX once ON things (name COLLATE NOCASE) WHERE name > 'WHERE'",
+        ),
+        [
+            "the type GEOMETRY of things.shape",
+            "REFERENCES things (id) ON UPDATE CASCADE ON DELETE NO ACTION of things.owner",
+            "INITIALLY DEFERRED of things.owner",
+            "the index once COLLATE NOCASE of things.name",
+        ],
+    ),
     "nothing": (
         (
-            f"CREATE TABLE things ({PLAIN}, parent INTEGER REFERENCES things (id) ON DELETE"
-            " RESTRICT, CONSTRAINT short CHECK (length(name) < 99))",
+            f"CREATE TABLE things ({PLAIN} NOT NULL DEFAULT 'COLLATE NOCASE, STRICT', parent"
+            " INTEGER, -- CHECK (1)\n"
+            " [when] DATETIME DEFAULT CURRENT_TIMESTAMP, sum NUMERIC(10,2) DEFAULT (1 + 2),"
+            " CONSTRAINT short CHECK (length(name) < 99), CONSTRAINT twice UNIQUE (id, name),"
+            " FOREIGN KEY (parent) REFERENCES things (id) ON DELETE RESTRICT ON UPDATE"
+            " CASCADE)",
             "CREATE INDEX plain ON things (name)",
             "CREATE INDEX partly ON things (name) WHERE name > 'a'",
         ),
@@ -171,6 +188,44 @@ def test_rebuilding_a_table_never_loses_silently(project: MigratedProject) -> No
         ), message
         assert (case.version(), case.schema()) == (["one"], before), name
         assert case.sql("SELECT id, name FROM things") == ["1|kept"]
+
+
+@on_sqlite
+def test_a_revision_may_change_what_it_names(project: MigratedProject) -> None:
+    project.write_revision(
+        "one",
+        """
+        op.execute("CREATE TABLE owners (id INTEGER PRIMARY KEY, name TEXT)")
+        op.execute("CREATE TABLE things (id INTEGER PRIMARY KEY, name VARCHAR(9) NOT NULL"
+                   " DEFAULT 'x', shape GEOMETRY, owner INTEGER, CONSTRAINT of FOREIGN KEY (owner) REFERENCES"
+                   " owners (id) ON DELETE CASCADE, CONSTRAINT short CHECK (name <> 'y'))")
+        """,
+    )
+    project.write_revision(
+        "two",
+        """
+        with op.batch_alter_table("things") as batch:
+            batch.alter_column("name", server_default="z", nullable=True, type_=sa.Text())
+            batch.alter_column("shape", type_=sa.LargeBinary(), new_column_name="form")
+            batch.drop_constraint("of", type_="foreignkey")
+            batch.create_foreign_key("of", "owners", ["owner"], ["id"])
+            batch.drop_constraint(op.f("short"), type_="check")
+            batch.create_check_constraint(op.f("short"), "name <> 'z'")
+        """,
+    )
+    project.alembic("upgrade head")
+    # A rebuild that leaves a column alone keeps its name's features, too.
+    project.sql("DROP TABLE things")
+    project.sql("CREATE TABLE things (id INTEGER PRIMARY KEY, old TEXT COLLATE NOCASE)")
+    project.write_revision(
+        "three",
+        """
+        with op.batch_alter_table("things", recreate="always") as batch:
+            batch.alter_column("old", new_column_name="new")
+        """,
+    )
+    output = project.alembic("upgrade head", status=255)
+    assert "would lose COLLATE NOCASE of things.old" in failure_line(output)
 
 
 @on_sqlite

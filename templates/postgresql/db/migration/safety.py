@@ -6,17 +6,20 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import alembic_postgresql_enum
-from alembic import op
+from alembic import context, op
 from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
-from alembic.operations import ops
+from alembic.ddl.postgresql import PostgresqlImpl
+from alembic.operations import Operations, ops
 from alembic.util import CommandError
-from alembic_postgresql_enum.operations import sync_enum_values
 from alembic_postgresql_enum.operations.add_enum_values import AddEnumValuesOp
+from alembic_postgresql_enum.operations.sync_enum_values import SyncEnumValuesOp
 from sqlalchemy import (
+    CheckConstraint,
     Column,
     Connection,
     DefaultClause,
@@ -26,6 +29,7 @@ from sqlalchemy import (
     select,
     text,
 )
+from sqlalchemy.dialects.postgresql.base import PGInspector
 from sqlalchemy.exc import DBAPIError
 
 from ..errors import sqlstate
@@ -45,6 +49,20 @@ LOCK_NAME = f"{__name__.partition('.')[0]}.migrations.lock"
 LOCK_NOT_AVAILABLE = "55P03"
 """SQLSTATE of a lock timeout."""
 
+SQL_KEYS = ("default", "sqltext", "expressions", "postgresql_where")
+"""Keys of reflected data whose values are SQL."""
+
+MAY_CREATE = """
+SELECT current_setting('transaction_read_only') = 'off'
+AND has_database_privilege(current_database(), 'TEMPORARY')
+"""
+STORED_EXPRESSION = """
+SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef
+WHERE adrelid = to_regclass('pg_temp.probe_')
+UNION ALL SELECT substr(pg_get_constraintdef(oid, true), 7) FROM pg_constraint
+WHERE conrelid = to_regclass('pg_temp.probe_') AND contype = 'c'
+"""
+
 logger = logging.getLogger("alembic.runner")
 
 
@@ -58,6 +76,15 @@ class SafeMigrationRunner(MigrationRunner):
     }
     rollback_note = "nothing of this revision is left in the database"
     backup_hint = "pg_dump --format=custom --file=backup.dump"
+
+    def run_with_connection(self, connection: Connection) -> None:
+        """Run the command; what it reflects can pass through `text()`."""
+        dialect: Any = connection.dialect
+        dialect.inspector = EscapingInspector
+        try:
+            super().run_with_connection(connection)
+        finally:
+            del dialect.inspector
 
     @contextmanager
     def migration_lock(self, connection: Connection) -> Iterator[None]:
@@ -141,24 +168,95 @@ class SafeMigrationRunner(MigrationRunner):
     def defaults_equal(
         self, connection: Connection, column: Column[Any], found: str, wanted: str
     ) -> bool:
-        """Compare two server defaults as texts, then ask the server for their values."""
-        if _without_cast(found) == _without_cast(wanted):
-            return True
-        if "nextval(" in found + wanted:
-            return False  # Asking would change the sequence.
+        """Return whether two defaults are the same to the server."""
         kind = column.type.compile(connection.dialect)
-        values = f"CAST({found} AS {kind})::text = CAST({wanted} AS {kind})::text"
-        with connection.begin_nested() as savepoint:
-            try:
-                return bool(connection.exec_driver_sql(f"SELECT {values}").scalar())
-            except DBAPIError:
-                return False  # A value is not of the type: an enum without it, so far.
-            finally:
-                savepoint.rollback()
+        definition = f"default_ {kind} DEFAULT"
+        return self._is_stored_as(
+            str(text(found)), wanted, definition, f"the default of {column}", _plain
+        )
 
-    def checks_equal(self, found: str, wanted: str) -> bool:
-        """Return True: the server rewrites a CHECK, so only names can be compared."""
-        return True
+    def checks_equal(self, found: str, wanted: CheckConstraint, sql: str) -> bool:
+        """Return whether two CHECK constraints are the same to the server."""
+        preparer = context.get_bind().dialect.identifier_preparer
+        table = preparer.format_table(wanted.table)
+        definition = f"LIKE {table}, CHECK"
+        return self._is_stored_as(
+            str(text(found)), sql, definition, f"the CHECK {wanted.name}", _bare
+        )
+
+    def _is_stored_as(
+        self,
+        found: str,
+        wanted: str,
+        definition: str,
+        name: str,
+        clean: Callable[[str], str],
+    ) -> bool:
+        """Return whether the server stores an expression as the one that was found.
+
+        It writes an expression in its own words when a table is created, and does not
+        run it. A dump that was restored has these words rewritten once more.
+        """
+        connection = context.get_bind()
+        for _ in range(2):
+            if clean(found) == clean(wanted):
+                return True
+            if not connection.exec_driver_sql(MAY_CREATE).scalar():
+                logger.warning("not compared by a read-only role or server: %s", name)
+                return True
+            with connection.begin_nested() as savepoint:
+                try:
+                    connection.exec_driver_sql(
+                        f"CREATE TEMPORARY TABLE probe_ ({definition} ({wanted}))"
+                    )
+                    wanted = connection.exec_driver_sql(STORED_EXPRESSION).scalar_one()
+                except DBAPIError:
+                    return False  # An enum without the value, or no such column, so far.
+                finally:
+                    savepoint.rollback()
+        return clean(found) == clean(wanted)
+
+
+class EscapingInspector(PGInspector):
+    """Reflects SQL with its colons escaped, since SQLAlchemy makes it a `text()`."""
+
+    def get_multi_columns(self, *args: Any, **options: Any) -> Any:
+        """Escape defaults and computed columns."""
+        return escape_colons(super().get_multi_columns(*args, **options))
+
+    def get_multi_check_constraints(self, *args: Any, **options: Any) -> Any:
+        """Escape CHECK constraints."""
+        return escape_colons(super().get_multi_check_constraints(*args, **options))
+
+    def get_multi_indexes(self, *args: Any, **options: Any) -> Any:
+        """Escape predicates and expressions."""
+        return escape_colons(super().get_multi_indexes(*args, **options))
+
+    def get_indexes(self, *args: Any, **options: Any) -> Any:
+        """Escape predicates and expressions."""
+        return escape_colons(super().get_indexes(*args, **options))
+
+
+def escape_colons(value: Any, key: str = "") -> Any:
+    """Escape the colons that `text()` would take for parameters, also in reflected data."""
+    if isinstance(value, dict):
+        return {name: escape_colons(each, name) for name, each in value.items()}
+    if isinstance(value, list):
+        return [escape_colons(each, key) for each in value]
+    if isinstance(value, str) and key in SQL_KEYS:
+        return re.sub(r"(?<![:\w]):(?=\w+(?![:\w]))|(?<=\\):(?![:\w])", r"\:", value)
+    return value
+
+
+class SafeImpl(PostgresqlImpl):
+    """Alembic's operations on PostgreSQL; it registers itself for the dialect."""
+
+    __dialect__ = "postgresql"
+
+    def render_ddl_sql_expr(self, expr: Any, *args: Any, **options: Any) -> str:
+        """Render an expression into a revision, where it becomes a `text()` again."""
+        rendered = super().render_ddl_sql_expr(expr, *args, **options)
+        return rendered if options.get("is_index") else escape_colons(rendered, "sqltext")
 
 
 def sleep(connection: Connection, seconds: float) -> None:
@@ -179,6 +277,11 @@ def _bind_versions(
     return statement, parameters
 
 
+def _bare(sql: str) -> str:
+    """Return an expression without the parentheses around it."""
+    return sql.strip("() \n")
+
+
 def _without_cast(default: str) -> str:
     """Return a server default without the cast that the server adds."""
     return re.sub(r"::[\w\s\".\[\]]+(\(\d+\))?$", "", default).strip("()")
@@ -195,6 +298,13 @@ def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[
     values = ", ".join(map(repr, item.enums))
     schema = f", schema={item.schema!r}" if item.schema else ""
     return f"postgresql.ENUM({values}, name={item.name!r}{schema}, create_type=False)"
+
+
+def _plain(default: str) -> str:
+    """Return a server default without any cast and quotes around it."""
+    while default != (default := _bare(_without_cast(default))):
+        pass
+    return default.strip("'")
 
 
 render_alteration: Callable[[AutogenContext, Any], str]
@@ -242,20 +352,38 @@ def render_added_values(_context: AutogenContext, change: Any) -> list[str]:
         if value not in change.old_values:
             statement = f'ALTER TYPE "{change.schema}"."{change.name}"'
             statement += f" ADD VALUE {_literal(value)} {place}".rstrip()
-            # A colon would start a parameter.
-            lines.append(f"op.execute({statement.replace(':', chr(92) + ':')!r})")
+            lines.append(f"op.execute({escape_colons(statement, 'sqltext')!r})")
         place = f"AFTER {_literal(value)}"
     return lines
 
 
-def _create_type(connection: Connection, name: str, values: Sequence[str]) -> None:
-    """Do what the library's function does, which quotes no value."""
-    # A colon would start a parameter.
-    listed = ", ".join(map(_literal, values)).replace(":", "\\:")
-    connection.execute(text(f"CREATE TYPE {name} AS ENUM ({listed})"))
+@Operations.register_operation("sync_enum_values")
+class QuotedSyncEnumValues:
+    """Operation that quotes what the library puts into SQL as it is."""
 
-
-sync_enum_values.__dict__["create_type"] = _create_type
+    @classmethod
+    def sync_enum_values(
+        cls,
+        operations: Operations,
+        enum_schema: str,
+        enum_name: str,
+        new_values: Sequence[str],
+        affected_columns: Sequence[Any],
+        **options: Any,
+    ) -> None:
+        """Replace the values of an enum."""
+        columns: Any = []
+        for column in affected_columns:
+            if default := getattr(column, "existing_server_default", None):
+                # The library takes the first two colons for the cast.
+                value, *cast = default.rpartition("::")
+                default = value.replace(":", "\\:") + "".join(cast)
+                column = replace(column, existing_server_default=default)
+            columns.append(column)
+        values = [_literal(value)[1:-1].replace(":", "\\:") for value in new_values]
+        SyncEnumValuesOp.sync_enum_values(
+            operations, enum_schema, enum_name, values, columns, **options
+        )
 
 
 def _literal(value: str) -> str:

@@ -3,16 +3,30 @@
 import logging
 import re
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
+from alembic import context
+from alembic.ddl.sqlite import SQLiteImpl
 from alembic.script import Script
 from alembic.util import CommandError
-from sqlalchemy import Column, Connection, event
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Connection,
+    Inspector,
+    MetaData,
+    Table,
+    TextClause,
+    event,
+    text,
+)
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from .runner import MigrationRunner
 
@@ -21,6 +35,28 @@ LOCK_TIMEOUT_SECONDS = 600
 
 BACKUPS_KEPT = 3
 """Copies of the database file beside it; older ones are deleted."""
+
+# A NULL is a part that belongs to the table: an expression in an index.
+FEATURES = """
+SELECT name, 'the type', replace(upper(type), ' ', '') FROM pragma_table_xinfo(?1)
+UNION SELECT name, 'NOT NULL', '' FROM pragma_table_xinfo(?1) WHERE "notnull"
+UNION SELECT name, 'DEFAULT', dflt_value FROM pragma_table_xinfo(?1)
+UNION SELECT name, 'the generated column', '' FROM pragma_table_xinfo(?1) WHERE hidden > 1
+UNION SELECT "from", 'REFERENCES ' || "table", printf('(%s) %s %s',
+    coalesce("to", (SELECT name FROM pragma_table_info(k."table") WHERE pk = seq + 1)),
+    'ON UPDATE ' || on_update, 'ON DELETE ' || on_delete)
+    FROM pragma_foreign_key_list(?1) k
+UNION SELECT x.name, CASE origin WHEN 'c' THEN 'the index ' || l.name WHEN 'u' THEN
+    'UNIQUE (' || group_concat(x.name) OVER (PARTITION BY l.name) || ')' ELSE 'PRIMARY KEY'
+    END, iif(desc, 'DESC ', '') || iif(coll = 'BINARY', '', 'COLLATE ' || coll)
+    FROM pragma_index_list(?1) l, pragma_index_xinfo(l.name) x WHERE x.key
+"""
+
+SQL_WORD = re.compile(
+    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^]]*\]|--[^\n]*|/\*.*?\*/|\w+|[<=>|!]+|\S""",
+    re.DOTALL,
+)
+"""Word, quoted name or string, comment, or other character of SQL."""
 
 logger = logging.getLogger("alembic.runner")
 
@@ -40,6 +76,15 @@ class SafeMigrationRunner(MigrationRunner):
     )
     rollback_note = "nothing of this run is left in the database"
     backup_hint = "the command copies the file, unless DATABASE_BACKUP=false"
+
+    def run_with_connection(self, connection: Connection) -> None:
+        """Run the command; what it reflects can pass through `text()`."""
+        dialect: Any = connection.dialect
+        dialect.inspector = EscapingInspector
+        try:
+            super().run_with_connection(connection)
+        finally:
+            del dialect.inspector
 
     @contextmanager
     def migration_lock(self, connection: Connection) -> Iterator[None]:
@@ -76,11 +121,83 @@ class SafeMigrationRunner(MigrationRunner):
         self, connection: Connection, column: Column[Any], found: str, wanted: str
     ) -> bool:
         """Return whether two defaults read alike: SQLite keeps the text."""
-        return normalize(found) == normalize(wanted)
+        return normalize(str(text(found))) == normalize(wanted)
 
-    def checks_equal(self, found: str, wanted: str) -> bool:
+    def checks_equal(self, found: str, wanted: CheckConstraint, sql: str) -> bool:
         """Return whether two CHECK constraints read alike: SQLite keeps the text."""
-        return normalize(found) == normalize(wanted)
+        return normalize(str(text(found))) == normalize(sql)
+
+
+class EscapingInspector(Inspector):
+    """Reflects SQL with its colons escaped, since SQLAlchemy makes it a `text()`."""
+
+    def get_multi_columns(self, *args: Any, **options: Any) -> Any:
+        """Escape defaults and computed columns."""
+        return escape_colons(super().get_multi_columns(*args, **options))
+
+    def get_multi_check_constraints(self, *args: Any, **options: Any) -> Any:
+        """Escape CHECK constraints."""
+        return escape_colons(super().get_multi_check_constraints(*args, **options))
+
+    def get_multi_indexes(self, *args: Any, **options: Any) -> Any:
+        """Escape predicates."""
+        return escape_colons(super().get_multi_indexes(*args, **options))
+
+    def get_indexes(self, *args: Any, **options: Any) -> Any:
+        """Escape predicates."""
+        return escape_colons(super().get_indexes(*args, **options))
+
+
+def escape_colons(value: Any, key: str = "") -> Any:
+    """Escape the colons that `text()` would take for parameters, also in reflected data."""
+    if isinstance(value, dict):
+        return {name: escape_colons(each, name) for name, each in value.items()}
+    if isinstance(value, list):
+        return [escape_colons(each, key) for each in value]
+    if isinstance(value, TextClause):
+        return text(escape_colons(value.text, "sqltext"))
+    if isinstance(value, str) and key in ("default", "sqltext"):
+        return re.sub(r"(?<![:\w]):(?=\w+(?![:\w]))|(?<=\\):(?![:\w])", r"\:", value)
+    return value
+
+
+class SafeImpl(SQLiteImpl):
+    """Alembic's operations on SQLite; it registers itself for the dialect."""
+
+    __dialect__ = "sqlite"
+
+    def __init__(self, *args: Any) -> None:
+        """Prepare for tables that are rebuilt."""
+        super().__init__(*args)
+        self.rebuilt: list[Any] = []
+
+    def render_ddl_sql_expr(self, expr: Any, *args: Any, **options: Any) -> str:
+        """Render an expression into a revision, where it becomes a `text()` again."""
+        rendered = super().render_ddl_sql_expr(expr, *args, **options)
+        return rendered if options.get("is_index") else escape_colons(rendered, "sqltext")
+
+    def prep_table_for_batch(self, batch_impl: Any, table: Table) -> None:
+        """Store what the table is, and what a rebuild without any change makes of it."""
+        names = {old: column.name for old, column in batch_impl.columns.items()}
+        connection: Any = self.connection
+        before = read_features(connection.exec_driver_sql, table.name)
+        copy = Table(
+            table.name,
+            MetaData(),
+            autoload_with=connection,
+            listeners=[("column_reflect", self.autogen_column_reflect)],
+        )
+        for each in [*copy.constraints]:
+            if isinstance(each, CheckConstraint) and not each.name:
+                copy.constraints.remove(each)
+        with closing(sqlite3.connect(":memory:")) as scratch:
+            # A function of the application does not exist there.
+            with suppress(sqlite3.Error):
+                scratch.execute(str(CreateTable(copy).compile(connection)))
+                for index in copy.indexes:
+                    scratch.execute(str(CreateIndex(index).compile(connection)))
+            copied = read_features(scratch.execute, table.name)
+        self.rebuilt.append((table.name, {"": ""} | names, before, copied))
 
 
 def normalize(sql: str) -> str:
@@ -119,36 +236,35 @@ def back_up(connection: Connection) -> None:
 
 @contextmanager
 def verify_revision(connection: Connection, revision: Script | None) -> Iterator[None]:
-    """Fail a revision that loses more than it says, so that it is rolled back.
+    """Fail a revision that changes more than it says, so that it is rolled back.
 
-    Rebuilding a table keeps its columns, plain indexes and named constraints, and
-    silently loses everything else.
+    Rebuilding a table keeps what SQLAlchemy can read, and silently loses the rest.
 
     Raises:
         CommandError: Something is lost, or a row refers to a missing one.
     """
-    before: dict[str, str] = {}
-    dropped: set[str] = set()
     broken: set[str] | None = None
     harmless = re.compile(r"\s*(CREATE (TABLE|(UNIQUE )?INDEX)|SELECT|PRAGMA)\b", re.I)
-    drop = re.compile(r'\s*DROP (?:INDEX|TRIGGER|VIEW) (?:IF EXISTS )?"?(\w+)', re.I)
 
     def on_statement(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         nonlocal broken
         if broken is None and not harmless.match(statement):
             broken = _broken_references(connection)
-        if not before and re.search(r'CREATE TABLE "?_alembic_tmp_', statement):
-            before.update(_snapshot_schema(connection)[0])
-        if found := drop.match(statement):
-            dropped.add(found[1])
 
+    impl: Any = context.get_context().impl
+    impl.rebuilt.clear()
     event.listen(connection, "before_cursor_execute", on_statement)
     name = Path(revision.path).name if revision else "stamp"
     try:
         yield
     except DBAPIError as error:
         # The only loss that SQLite itself refuses, in words that name nothing.
-        if generated := [what for what in before if "generated" in what]:
+        if generated := [
+            f"{what} {table}.{column}"
+            for table, _, before, _ in impl.rebuilt
+            for column, what in before
+            if what == "the generated column"
+        ]:
             raise CommandError(
                 f"{name}: a rebuilt table cannot keep {', '.join(generated)}"
                 f" ({error.orig}); drop it first, and add it again after"
@@ -156,14 +272,8 @@ def verify_revision(connection: Connection, revision: Script | None) -> Iterator
         raise
     finally:
         event.remove(connection, "before_cursor_execute", on_statement)
-    if before and not getattr(revision and revision.module, "allow_data_loss", False):
-        after, owners = _snapshot_schema(connection)
-        lost = [
-            what
-            for what, owner in before.items()
-            if what not in after and owner in owners and what.split()[-1] not in dropped
-        ]
-        if lost:
+    if not getattr(revision and revision.module, "allow_data_loss", False):
+        if lost := [*_find_losses(connection, impl.rebuilt)]:
             raise CommandError(
                 f"{name}: rebuilding a table would lose {', '.join(lost)};"
                 " create it again in the revision, or drop it there first if it is to"
@@ -173,51 +283,74 @@ def verify_revision(connection: Connection, revision: Script | None) -> Iterator
         raise CommandError(f"{name}: rows would refer to missing rows: {min(new)}")
 
 
-def _snapshot_schema(connection: Connection) -> tuple[dict[str, str], set[str]]:
-    """Return the features that a rebuilt table could lose, with owners; and all owners.
+def _find_losses(connection: Connection, rebuilt: list[Any]) -> Iterator[str]:
+    """Describe each feature that is not as it was, but as a rebuild makes it.
 
-    A feature of a table or column that was dropped is expected to go with it.
+    An operation of the revision would make it different from both.
     """
-    found: dict[str, str] = {}
-    owners = {""}
-    tables = connection.exec_driver_sql(
-        "SELECT m.name, c.name, c.hidden, m.sql"
-        " FROM sqlite_master m, pragma_table_xinfo(m.name) c WHERE m.type = 'table'"
+    for table, names, before, copied in rebuilt:
+        after = read_features(connection.exec_driver_sql, table)
+        left = {column for column, _ in after}
+        for (column, what), value in before.items():
+            now = after.get((names.get(column), what))
+            if names.get(column) in left and value != now == copied.get((column, what)):
+                owner = f"{table}.{column}".rstrip(".")
+                yield f"{what} {value}".strip() + f" of {owner}"
+
+
+def read_features(execute: Callable[..., Any], table: str) -> dict[tuple[str, str], str]:
+    """Return the features of a table: values by column, "" for the table, and name."""
+    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for column, what, value in execute(FEATURES, (table,)).fetchall():
+        found[column or "", what].append(normalize(value or ""))
+    objects = execute(
+        "SELECT iif(type = 'table', '', 'the ' || type || ' ' || name),"
+        " iif(type = 'trigger', '', sql) FROM sqlite_master"
+        " WHERE tbl_name = ? AND sql <> ''",
+        (table,),
     )
-    for table, column, hidden, sql in tables:
-        owners |= {table, f"{table}.{column}"}
-        if hidden in (2, 3):
-            found[f"the generated column {table}.{column}"] = f"{table}.{column}"
-        collation = rf"[(,]\s*\W?{re.escape(column)}\W?\s[^,]*?COLLATE\s+(\w+)"
-        if collated := re.search(collation, sql, re.I):
-            found[f"COLLATE {collated[1]} of {table}.{column}"] = f"{table}.{column}"
-        for words in ("AUTOINCREMENT", "ON CONFLICT", "STRICT", "WITHOUT ROWID"):
-            if re.search(rf"\b{words}\b", sql, re.I):
-                found[f"{words} of {table}"] = table
-        checks = (r"\bCHECK\s*\(", r"\bCONSTRAINT\s+\S+\s+CHECK\s*\(")
-        every, named = (len(re.findall(check, sql, re.I)) for check in checks)
-        if every > named:
-            found[f"a CHECK without a name of {table}"] = table
-    indexes = connection.exec_driver_sql(
-        "SELECT m.name, m.tbl_name, i.cid, i.desc, i.coll"
-        " FROM sqlite_master m, pragma_index_xinfo(m.name) i"
-        " WHERE m.type = 'index' AND m.sql IS NOT NULL AND i.key"
-    )
-    for index, table, column, descending, collation in indexes:
-        if column == -2:
-            found[f"the expression index {index}"] = table
-        elif descending:
-            found[f"DESC of the index {index}"] = index
-        if collation != "BINARY":
-            found[f"COLLATE {collation} of the index {index}"] = index
-        owners.add(index)
-    others = connection.exec_driver_sql(
-        "SELECT type, name, iif(type = 'view', '', tbl_name)"
-        " FROM sqlite_master WHERE type IN ('trigger', 'view')"
-    )
-    for kind, name, owner in others:
-        found[f"the {kind} {name}"] = owner
-    return found, owners
+    for name, sql in objects.fetchall():
+        words = split_sql(sql)
+        body = next((n for n, word in enumerate(words) if word[0] == "("), len(words))
+        found["", name].append(" ".join(words[body + 1 :]))
+        if not name:
+            _read_definitions(words[body][1:-1], found)
+    return {key: " ".join(sorted(values)) for key, values in found.items()}
+
+
+def _read_definitions(sql: str, found: dict[tuple[str, str], list[str]]) -> None:
+    """Add what no PRAGMA tells, from the columns and constraints of CREATE TABLE."""
+    columns = {column for column, _ in found}
+    words = [",", *split_sql(sql), "", "", ""]
+    for number, word in enumerate(words[:-3]):
+        following, kind, check = words[number + 1 : number + 4]
+        match word.upper():
+            case ",":
+                name = following.strip("\"'`[]")
+                owner = name if name in columns else ""
+            case "CONSTRAINT":
+                name = following.strip("\"'`[]")
+                check *= kind.upper() == "CHECK"
+                found["", f"the constraint {name}"].append(check)
+            case "CHECK" if words[number - 2].upper() != "CONSTRAINT":
+                found[owner, "a CHECK without a name"].append(following)
+            case "COLLATE" | "INITIALLY" as clause:
+                found[owner, clause].append(following.upper())
+            case "CONFLICT":
+                found[owner, "ON CONFLICT"].append(following.upper())
+            case "AUTOINCREMENT" | "DEFERRABLE" as clause:
+                found["", clause].append("")
+
+
+def split_sql(sql: str) -> list[str]:
+    """Return the words of SQL; all that is in a pair of parentheses is one word."""
+    words: list[str] = []
+    depth = 0
+    for word in SQL_WORD.findall(sql):
+        if not word.startswith(("--", "/*")):
+            words.append(f"{words.pop()} {word}" if depth else word)
+            depth += (word == "(") - (word == ")")
+    return words
 
 
 def _broken_references(connection: Connection) -> set[str]:

@@ -228,7 +228,8 @@ def compare_checks(
             wanted[names.unformat_identifiers(quoted)[0]] = check
     checks_equal = (context.opts or {})["checks_equal"]
     for key, text in found.items():
-        if key in wanted and checks_equal(text, _sql_of(wanted[key], compiler)):
+        check = wanted.get(key)
+        if check is not None and checks_equal(text, check, _sql_of(check, compiler)):
             del wanted[key]
         else:
             old = CheckConstraint(text, name=conv(key))

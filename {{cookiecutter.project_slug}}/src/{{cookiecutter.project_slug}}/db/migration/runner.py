@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from alembic import context
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Column, Connection, MetaData
+from sqlalchemy import CheckConstraint, Column, Connection, MetaData
 from sqlalchemy.exc import DBAPIError
 
 from ..engine import DIALECT_NAME
@@ -189,8 +189,14 @@ class MigrationRunner(ABC):
         """Return whether two server defaults are the same."""
 
     @abstractmethod
-    def checks_equal(self, found: str, wanted: str) -> bool:
-        """Return whether two CHECK constraints of one name are the same."""
+    def checks_equal(self, found: str, wanted: CheckConstraint, sql: str) -> bool:
+        """Return whether two CHECK constraints of one name are the same.
+
+        Args:
+            found: The expression that the database has.
+            wanted: The constraint of the models.
+            sql: Its expression.
+        """
 
     async def _run_with_new_connection(self) -> None:
         async with connect(self.settings) as connection:
