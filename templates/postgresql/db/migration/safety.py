@@ -211,7 +211,9 @@ class SafeMigrationRunner(MigrationRunner):
                     )
                     wanted = connection.exec_driver_sql(STORED_EXPRESSION).scalar_one()
                 except DBAPIError:
-                    return False  # An enum without the value, or no such column, so far.
+                    return (
+                        False  # An enum without the value, or no such column, so far.
+                    )
                 finally:
                     savepoint.rollback()
         return clean(found) == clean(wanted)
@@ -256,7 +258,9 @@ class SafeImpl(PostgresqlImpl):
     def render_ddl_sql_expr(self, expr: Any, *args: Any, **options: Any) -> str:
         """Render an expression into a revision, where it becomes a `text()` again."""
         rendered = super().render_ddl_sql_expr(expr, *args, **options)
-        return rendered if options.get("is_index") else escape_colons(rendered, "sqltext")
+        return (
+            rendered if options.get("is_index") else escape_colons(rendered, "sqltext")
+        )
 
 
 def sleep(connection: Connection, seconds: float) -> None:

@@ -174,7 +174,9 @@ class SafeImpl(SQLiteImpl):
     def render_ddl_sql_expr(self, expr: Any, *args: Any, **options: Any) -> str:
         """Render an expression into a revision, where it becomes a `text()` again."""
         rendered = super().render_ddl_sql_expr(expr, *args, **options)
-        return rendered if options.get("is_index") else escape_colons(rendered, "sqltext")
+        return (
+            rendered if options.get("is_index") else escape_colons(rendered, "sqltext")
+        )
 
     def prep_table_for_batch(self, batch_impl: Any, table: Table) -> None:
         """Store what the table is, and what a rebuild without any change makes of it."""
@@ -298,7 +300,9 @@ def _find_losses(connection: Connection, rebuilt: list[Any]) -> Iterator[str]:
                 yield f"{what} {value}".strip() + f" of {owner}"
 
 
-def read_features(execute: Callable[..., Any], table: str) -> dict[tuple[str, str], str]:
+def read_features(
+    execute: Callable[..., Any], table: str
+) -> dict[tuple[str, str], str]:
     """Return the features of a table: values by column, "" for the table, and name."""
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
     for column, what, value in execute(FEATURES, (table,)).fetchall():
