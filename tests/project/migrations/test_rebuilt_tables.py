@@ -226,6 +226,13 @@ def test_a_revision_may_change_what_it_names(project: MigratedProject) -> None:
     )
     output = project.alembic("upgrade head", status=255)
     assert "would lose COLLATE NOCASE of things.old" in failure_line(output)
+    # What may be lost is named.
+    revision = project.versions / "002_three.py"
+    text = revision.read_text()
+    revision.write_text(f"{text}\nallow_data_loss = ['things.other']\n")
+    project.alembic("upgrade head", status=255)
+    revision.write_text(f"{text}\nallow_data_loss = ['things.old']\n")
+    project.alembic("upgrade head")
 
 
 @on_sqlite

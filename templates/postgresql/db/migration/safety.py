@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import alembic_postgresql_enum
@@ -184,6 +185,11 @@ class SafeMigrationRunner(MigrationRunner):
             str(text(found)), sql, definition, f"the CHECK {wanted.name}", _bare
         )
 
+    @cached_property
+    def _may_create_temporary_tables(self) -> bool:
+        # An attempt would fail as on a server that is gone, which ends the connection.
+        return bool(context.get_bind().exec_driver_sql(MAY_CREATE).scalar())
+
     def _is_stored_as(
         self,
         found: str,
@@ -201,7 +207,7 @@ class SafeMigrationRunner(MigrationRunner):
         for _ in range(2):
             if clean(found) == clean(wanted):
                 return True
-            if not connection.exec_driver_sql(MAY_CREATE).scalar():
+            if not self._may_create_temporary_tables:
                 logger.warning("not compared by a read-only role or server: %s", name)
                 return True
             with connection.begin_nested() as savepoint:

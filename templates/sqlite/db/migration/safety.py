@@ -274,19 +274,25 @@ def verify_revision(connection: Connection, revision: Script | None) -> Iterator
         raise
     finally:
         event.remove(connection, "before_cursor_execute", on_statement)
-    if not getattr(revision and revision.module, "allow_data_loss", False):
-        if lost := [*_find_losses(connection, impl.rebuilt)]:
-            raise CommandError(
-                f"{name}: rebuilding a table would lose {', '.join(lost)};"
-                " create it again in the revision, or drop it there first if it is to"
-                " go"
-            )
+    allowed = getattr(revision and revision.module, "allow_data_loss", ())
+    if lost := [
+        f"{what} of {owner}"
+        for owner, what in _find_losses(connection, impl.rebuilt)
+        if allowed is not True
+        and {"*", owner, owner.partition(".")[0]}.isdisjoint(allowed)
+    ]:
+        raise CommandError(
+            f"{name}: rebuilding a table would lose {', '.join(lost)}; create it again"
+            " in the revision, or drop it there first if it is to go"
+        )
     if broken is not None and (new := _broken_references(connection) - broken):
         raise CommandError(f"{name}: rows would refer to missing rows: {min(new)}")
 
 
-def _find_losses(connection: Connection, rebuilt: list[Any]) -> Iterator[str]:
-    """Describe each feature that is not as it was, but as a rebuild makes it.
+def _find_losses(
+    connection: Connection, rebuilt: list[Any]
+) -> Iterator[tuple[str, str]]:
+    """Describe, after its owner, what is not as it was, but as a rebuild makes it.
 
     An operation of the revision would make it different from both.
     """
@@ -296,8 +302,7 @@ def _find_losses(connection: Connection, rebuilt: list[Any]) -> Iterator[str]:
         for (column, what), value in before.items():
             now = after.get((names.get(column), what))
             if names.get(column) in left and value != now == copied.get((column, what)):
-                owner = f"{table}.{column}".rstrip(".")
-                yield f"{what} {value}".strip() + f" of {owner}"
+                yield f"{table}.{column}".rstrip("."), f"{what} {value}".strip()
 
 
 def read_features(
