@@ -41,7 +41,7 @@ def test_rows_that_refer_to_a_rebuilt_table_are_kept(
     module.write_text(
         module.read_text().replace(
             'size: Mapped[int] = mapped_column(server_default="1")',
-            "size: Mapped[int | None] = mapped_column(sa.BigInteger, unique=True)",
+            "size: Mapped[int | None] = mapped_column(unique=True)",
         )
     )
     project.round_trip()
