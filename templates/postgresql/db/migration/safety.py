@@ -3,6 +3,7 @@
 import logging
 import re
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
@@ -12,29 +13,32 @@ from typing import Any, ClassVar, Literal
 
 import alembic_postgresql_enum
 from alembic import context, op
-from alembic.autogenerate import renderers
+from alembic.autogenerate import comparators, renderers
 from alembic.autogenerate.api import AutogenContext
-from alembic.ddl.postgresql import PostgresqlImpl
+from alembic.ddl.postgresql import CreateExcludeConstraintOp, PostgresqlImpl
 from alembic.operations import Operations, ops
-from alembic.util import CommandError
+from alembic.util import CommandError, DispatchPriority
 from alembic_postgresql_enum.operations.add_enum_values import AddEnumValuesOp
 from alembic_postgresql_enum.operations.sync_enum_values import SyncEnumValuesOp
 from sqlalchemy import (
-    CheckConstraint,
     Column,
     Connection,
     DefaultClause,
     Enum,
+    Table,
+    UniqueConstraint,
     event,
     func,
     select,
     text,
 )
+from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.dialects.postgresql.base import PGInspector
 from sqlalchemy.exc import DBAPIError
 
 from ..errors import sqlstate
 from . import autogenerate
+from .comparisons import ChangeByHand
 from .data_loss import is_other_family
 from .runner import MigrationRunner
 
@@ -57,11 +61,19 @@ MAY_CREATE = """
 SELECT current_setting('transaction_read_only') = 'off'
 AND has_database_privilege(current_database(), 'TEMPORARY')
 """
-STORED_EXPRESSION = """
-SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef
-WHERE adrelid = to_regclass('pg_temp.probe_')
-UNION ALL SELECT substr(pg_get_constraintdef(oid, true), 7) FROM pg_constraint
-WHERE conrelid = to_regclass('pg_temp.probe_') AND contype = 'c'
+STORED = """
+WITH probe AS (SELECT to_regclass('pg_temp.probe_') AS id)
+SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef JOIN probe ON adrelid = id
+UNION ALL SELECT CASE contype WHEN 'c' THEN substr(pg_get_constraintdef(oid, pretty), 7)
+    ELSE pg_get_constraintdef(oid) END
+FROM pg_constraint JOIN probe ON conrelid = id, (VALUES (true), (false)) AS form (pretty)
+WHERE contype IN ('c', 'u', 'x')
+"""
+
+CONSTRAINTS = """
+SELECT relname, conname, pg_get_constraintdef(c.oid)
+FROM pg_constraint c JOIN pg_class r ON r.oid = conrelid
+WHERE contype IN ('u', 'x') AND connamespace = to_regnamespace(:schema)
 """
 
 logger = logging.getLogger("alembic.runner")
@@ -171,26 +183,35 @@ class SafeMigrationRunner(MigrationRunner):
     ) -> bool:
         """Return whether two defaults are the same to the server."""
         kind = column.type.compile(connection.dialect)
-        definition = f"default_ {kind} DEFAULT"
-        return self._is_stored_as(
+        definition = f"default_ {kind} DEFAULT (EXPRESSION)"
+        return self.is_stored_as(
             str(text(found)), wanted, definition, f"the default of {column}", _plain
         )
 
-    def checks_equal(self, found: str, wanted: CheckConstraint, sql: str) -> bool:
-        """Return whether two CHECK constraints are the same to the server."""
+    def expressions_equal(
+        self, found: str, wanted: str, table: Table, name: str
+    ) -> bool:
+        """Return whether two CHECKs or predicates are the same to the server."""
         preparer = context.get_bind().dialect.identifier_preparer
-        table = preparer.format_table(wanted.table)
-        definition = f"LIKE {table}, CHECK"
-        return self._is_stored_as(
-            str(text(found)), sql, definition, f"the CHECK {wanted.name}", _bare
+        definition = f"LIKE {preparer.format_table(table)}, CHECK (EXPRESSION)"
+        return self.is_stored_as(str(text(found)), wanted, definition, name, _bare)
+
+    def computed_equal(self, found: str, wanted: str, column: Column[Any]) -> bool:
+        """Return whether two expressions of a computed column are the same."""
+        dialect = context.get_bind().dialect
+        definition = (
+            f"LIKE {dialect.identifier_preparer.format_table(column.table)},"
+            f" computed_ {column.type.compile(dialect)}"
+            " GENERATED ALWAYS AS (EXPRESSION) STORED"
         )
+        return self.is_stored_as(found, wanted, definition, str(column), _bare)
 
     @cached_property
     def _may_create_temporary_tables(self) -> bool:
         # An attempt would fail as on a server that is gone, which ends the connection.
         return bool(context.get_bind().exec_driver_sql(MAY_CREATE).scalar())
 
-    def _is_stored_as(
+    def is_stored_as(
         self,
         found: str,
         wanted: str,
@@ -204,25 +225,73 @@ class SafeMigrationRunner(MigrationRunner):
         run it. A dump that was restored has these words rewritten once more.
         """
         connection = context.get_bind()
+        written: Sequence[str] = [wanted]
         for _ in range(2):
-            if clean(found) == clean(wanted):
+            if clean(found) in map(clean, written):
                 return True
             if not self._may_create_temporary_tables:
                 logger.warning("not compared by a read-only role or server: %s", name)
                 return True
+            columns = definition.replace("EXPRESSION", written[0])
             with connection.begin_nested() as savepoint:
                 try:
-                    connection.exec_driver_sql(
-                        f"CREATE TEMPORARY TABLE probe_ ({definition} ({wanted}))"
-                    )
-                    wanted = connection.exec_driver_sql(STORED_EXPRESSION).scalar_one()
+                    connection.exec_driver_sql(f"CREATE TEMP TABLE probe_ ({columns})")
+                    written = connection.exec_driver_sql(STORED).scalars().all()
                 except DBAPIError:
-                    return (
-                        False  # An enum without the value, or no such column, so far.
-                    )
+                    # An enum without the value, or no such column, so far.
+                    return False
                 finally:
                     savepoint.rollback()
-        return clean(found) == clean(wanted)
+        return clean(found) in map(clean, written)
+
+
+@comparators.dispatch_for("table", priority=DispatchPriority.LAST)
+def compare_constraints(
+    context: AutogenContext,
+    changes: ops.ModifyTableOps,
+    schema: str | None,
+    name: str,
+    found_table: Table | None,
+    wanted_table: Table | None,
+) -> None:
+    """Find exclusion constraints that have changed, and UNIQUE that became deferrable."""
+    if found_table is None or wanted_table is None:
+        return
+    dialect: Any = context.dialect
+    inspector: Any = context.inspector
+    key = f"{__name__} {schema}"
+    if key not in inspector.info_cache:
+        options = {"schema": schema or dialect.default_schema_name}
+        found: dict[str, dict[str, str]] = defaultdict(dict)
+        for table, constraint, sql in inspector.bind.execute(
+            text(CONSTRAINTS), options
+        ):
+            found[table][constraint] = sql
+        inspector.info_cache[key] = found
+    wanted = {
+        str(each.name): each
+        for each in wanted_table.constraints
+        if isinstance(each, UniqueConstraint | ExcludeConstraint) and each.name
+    }
+    compiler = dialect.ddl_compiler(dialect, None)
+    definition = (
+        f"LIKE {dialect.identifier_preparer.format_table(wanted_table)}, EXPRESSION"
+    )
+    runner = (context.opts or {})["runner"]
+    dropped = {getattr(op, "constraint_name", None) for op in changes.ops}
+    for constraint, found_sql in inspector.info_cache[key].get(name, {}).items():
+        place = f"{wanted_table.fullname}.{constraint}"
+        new = wanted.pop(constraint, None)
+        new_sql = None if new is None else compiler.process(new)
+        if constraint in dropped or (new is None and found_sql.startswith("UNIQUE")):
+            continue
+        if new is None or not runner.is_stored_as(
+            found_sql, new_sql, definition, place, str.strip
+        ):
+            changes.ops.append(ChangeByHand(place, new_sql, found_sql))
+    for new in wanted.values():
+        if isinstance(new, ExcludeConstraint):
+            changes.ops.append(CreateExcludeConstraintOp.from_constraint(new))
 
 
 class EscapingInspector(PGInspector):

@@ -123,9 +123,15 @@ class SafeMigrationRunner(MigrationRunner):
         """Return whether two defaults read alike: SQLite keeps the text."""
         return normalize(str(text(found))) == normalize(wanted)
 
-    def checks_equal(self, found: str, wanted: CheckConstraint, sql: str) -> bool:
-        """Return whether two CHECK constraints read alike: SQLite keeps the text."""
-        return normalize(str(text(found))) == normalize(sql)
+    def expressions_equal(
+        self, found: str, wanted: str, table: Table, name: str
+    ) -> bool:
+        """Return whether two expressions read alike: SQLite keeps the text."""
+        return normalize(str(text(found))) == normalize(wanted)
+
+    def computed_equal(self, found: str, wanted: str, column: Column[Any]) -> bool:
+        """Return whether two expressions read alike: SQLite keeps the text."""
+        return normalize(found) == normalize(wanted)
 
 
 class EscapingInspector(Inspector):

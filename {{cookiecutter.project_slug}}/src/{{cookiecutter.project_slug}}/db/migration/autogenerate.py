@@ -1,4 +1,4 @@
-"""Autogenerate: comparisons beside Alembic's own, and refusals to lose data."""
+"""Autogenerate: which objects are ours, what is refused, how types are written."""
 
 import ast
 import logging
@@ -11,24 +11,21 @@ from typing import Any, Literal
 
 from alembic import command
 from alembic import context as alembic_context
-from alembic.autogenerate import comparators, render
+from alembic.autogenerate import render
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script
-from alembic.util import CommandError, DispatchPriority, PriorityDispatchResult
+from alembic.util import CommandError
 from sqlalchemy import (
-    CheckConstraint,
     Enum,
     ForeignKeyConstraint,
-    Identity,
     MetaData,
-    Table,
     TypeDecorator,
 )
-from sqlalchemy.sql.elements import conv
+from sqlalchemy.schema import BLANK_SCHEMA
 
-from . import RawType, data_loss
+from . import RawType, comparisons, data_loss
 from .data_loss import qualified
 from .differences import describe
 
@@ -43,15 +40,33 @@ def options(metadata: MetaData) -> dict[str, Any]:
     return {
         "compare_server_default": True,
         "compare_type": data_loss.compare_type,
-        "include_name": _include_name(metadata),
+        **_filters(metadata),
         "include_schemas": any(each.schema for each in metadata.tables.values()),
         "process_revision_directives": process_revision_directives,
         "render_item": render_item,
     }
 
 
-def _include_name(metadata: MetaData) -> Callable[..., bool]:
-    """Return the filter of the application's tables: others may share the database.
+def without_default_schema(metadata: MetaData, default: str | None) -> MetaData:
+    """Return the tables without a schema that has to be named nowhere.
+
+    Alembic knows the tables of the default schema by their bare names.
+    """
+    if all(table.schema != default for table in metadata.tables.values()):
+        return metadata
+    copy = MetaData(naming_convention=metadata.naming_convention)
+
+    def referred(*names: Any) -> Any:
+        return BLANK_SCHEMA if names[-1] == default else names[-1]
+
+    for table in metadata.tables.values():
+        schema: Any = None if table.schema == default else table.schema
+        table.to_metadata(copy, schema=schema, referred_schema_fn=referred)
+    return copy
+
+
+def _filters(metadata: MetaData) -> dict[str, Callable[..., bool]]:
+    """Return the filters of the application's objects: others may share the database.
 
     A table without a model belongs to the application, and so may be dropped, only if
     one of its revisions creates it and none lists it in `ignored_tables`.
@@ -76,7 +91,16 @@ def _include_name(metadata: MetaData) -> Callable[..., bool]:
             return False
         return name in created_names()
 
-    return include_name
+    def include_object(
+        item: Any, _name: str | None, kind: str, reflected: bool, wanted: Any
+    ) -> bool:
+        # The database copies a foreign key to a partitioned table for each partition.
+        if kind != "foreign_key_constraint" or not reflected or wanted is not None:
+            return True
+        target = item.elements[0].target_fullname.rpartition(".")[0]
+        return target in metadata.tables or target in created_names()
+
+    return {"include_name": include_name, "include_object": include_object}
 
 
 def created_names() -> frozenset[str]:
@@ -126,6 +150,11 @@ def process_revision_directives(
         if lines := describe(found, context.dialect):
             raise CommandError("\n".join(lines))
         return
+    if by_hand := comparisons.changes_by_hand(found):
+        text = "; ".join(describe(ops.UpgradeOps(by_hand), context.dialect))
+        raise CommandError(
+            f"{text}. Autogenerate cannot write this: alembic revision -m …"
+        )
     if found.is_empty():
         scripts.clear()
         logger.info("nothing has changed: no revision is written")
@@ -176,73 +205,3 @@ def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[
         context.imports.add(f"from {module} import {type(item).__name__}")
         return f"RawType({item.sql!r})" if isinstance(item, RawType) else repr(item)
     return False
-
-
-@comparators.dispatch_for(
-    "column", subgroup="server_default", priority=DispatchPriority.FIRST
-)
-def skip_identity(
-    context: AutogenContext, _change: Any, *names_and_columns: Any
-) -> PriorityDispatchResult:
-    """Skip IDENTITY where the database has none: its keys are numbered anyway."""
-    default = names_and_columns[-1].server_default
-    if isinstance(default, Identity) and not context.dialect.supports_identity_columns:
-        return PriorityDispatchResult.STOP
-    return PriorityDispatchResult.CONTINUE
-
-
-@comparators.dispatch_for("table", priority=DispatchPriority.LAST)
-def compare_checks(
-    context: AutogenContext,
-    changes: ops.ModifyTableOps,
-    schema: str | None,
-    name: str,
-    found_table: Table | None,
-    wanted_table: Table | None,
-) -> None:
-    """Find CHECK constraints that were added, removed or changed, by their names.
-
-    A constraint is dropped before its columns change, and created after.
-    """
-    if found_table is None or wanted_table is None:
-        return
-    constraints = [
-        each for each in wanted_table.constraints if isinstance(each, CheckConstraint)
-    ]
-    inspector: Any = context.inspector
-    key = f"{__name__} {schema}"
-    if key not in inspector.info_cache:
-        # All at once: a query for each table would take as long as all the rest.
-        inspector.info_cache[key] = inspector.get_multi_check_constraints(schema)
-    checks = inspector.info_cache[key].get((schema, name), [])
-    found = {check["name"]: check["sqltext"] for check in checks if check["name"]}
-    dialect: Any = context.dialect
-    compiler = dialect.ddl_compiler(dialect, None)
-    names = dialect.identifier_preparer
-    # Not every constraint is for this database, which may also shorten its name.
-    created = compiler.create_table_constraints(wanted_table) if constraints else ""
-    wanted = {}
-    for check in constraints:
-        quoted = names.format_constraint(check)
-        if f"CONSTRAINT {quoted} CHECK" in created:
-            wanted[names.unformat_identifiers(quoted)[0]] = check
-    checks_equal = (context.opts or {})["checks_equal"]
-    for key, text in found.items():
-        check = wanted.get(key)
-        if check is not None and checks_equal(text, check, _sql_of(check, compiler)):
-            del wanted[key]
-        else:
-            old = CheckConstraint(text, name=conv(key))
-            found_table.append_constraint(old)
-            changes.ops.insert(0, ops.DropConstraintOp.from_constraint(old))
-    for check in wanted.values():
-        changes.ops.append(ops.CreateCheckConstraintOp.from_constraint(check))
-
-
-def _sql_of(check: CheckConstraint, compiler: Any) -> str:
-    """Return the expression of a CHECK as CREATE TABLE would have it."""
-    return str(
-        compiler.sql_compiler.process(
-            check.sqltext, include_table=False, literal_binds=True
-        )
-    )

@@ -1,6 +1,7 @@
 """Differences between models and database, one line each."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from alembic.operations import ops
@@ -38,6 +39,9 @@ def _walk(differences: Iterable[Any]) -> Iterator[tuple[str, int, Any]]:
                 place = f"{_join(schema, table, column)} ({name[len('modify_') :]})"
                 yield place, MODELS, new
                 yield place, DATABASE, old
+            case ("by_hand", place, models, database):
+                yield place, MODELS, models
+                yield place, DATABASE, database
             case (name, schema, table, Column() as column):
                 yield _join(schema, table, column.name), _side(name), column
             case ("add_table" | "remove_table" as name, Table() as table):
@@ -74,9 +78,14 @@ def _show(what: Any, dialect: Dialect) -> str:
         case Column():
             return str(compiler.get_column_specification(what))
         case Index():
-            return str(CreateIndex(what).compile(dialect=dialect))
+            # Alembic's copy of an index lacks the columns that it only includes.
+            with suppress(KeyError):
+                return str(CreateIndex(what).compile(dialect=dialect))
+            return f"another index on {', '.join(what.columns.keys())}"
         case Constraint():
             return str(compiler.process(what))
         case DefaultClause():
             return str(getattr(what.arg, "text", what.arg))
+        case list():
+            return ", ".join(map(str, what))
     return str(what)

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from alembic import context
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import CheckConstraint, Column, Connection, MetaData
+from sqlalchemy import Column, Connection, MetaData, Table
 from sqlalchemy.exc import DBAPIError
 
 from ..engine import DIALECT_NAME
@@ -141,11 +141,14 @@ class MigrationRunner(ABC):
         Raises:
             CommandError: It failed; `__cause__` is the database's error.
         """
+        metadata = autogenerate.without_default_schema(
+            self.metadata, connection.dialect.default_schema_name
+        )
         context.configure(
             connection=connection,
-            target_metadata=self.metadata,
-            checks_equal=self.checks_equal,
-            **(autogenerate.options(self.metadata) | self.options),
+            target_metadata=metadata,
+            runner=self,
+            **(autogenerate.options(metadata) | self.options),
         )
         self._instrument_steps(connection)
         try:
@@ -189,14 +192,21 @@ class MigrationRunner(ABC):
         """Return whether two server defaults are the same."""
 
     @abstractmethod
-    def checks_equal(self, found: str, wanted: CheckConstraint, sql: str) -> bool:
-        """Return whether two CHECK constraints of one name are the same.
+    def expressions_equal(
+        self, found: str, wanted: str, table: Table, name: str
+    ) -> bool:
+        """Return whether a table's CHECKs or predicates are the same.
 
         Args:
             found: The expression that the database has.
-            wanted: The constraint of the models.
-            sql: Its expression.
+            wanted: The expression of the models.
+            table: The table, as the models have it.
+            name: The constraint or index, for messages.
         """
+
+    @abstractmethod
+    def computed_equal(self, found: str, wanted: str, column: Column[Any]) -> bool:
+        """Return whether two expressions of a computed column are the same."""
 
     async def _run_with_new_connection(self) -> None:
         async with connect(self.settings) as connection:
