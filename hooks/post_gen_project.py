@@ -12,6 +12,7 @@ WANTED_BY = {
     "database=postgresql": (
         "compose.yaml",
         "scripts/embedded_postgres.py",
+        "src/{{cookiecutter.project_slug}}/db/migration/online.py",
     ),
     "api=true": (
         "docs/api.md",

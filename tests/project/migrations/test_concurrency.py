@@ -34,7 +34,7 @@ def test_eight_upgrades_apply_each_revision_once(project: MigratedProject) -> No
     create = "op.create_index('ix_one', 'one', ['id'])"
     if project.database == "postgresql":
         create = (
-            "from async_app.db.migration.safety import create_index_concurrently\n"
+            "from async_app.db.migration.online import create_index_concurrently\n"
             "create_index_concurrently('ix_one', 'one', ['id'])"
         )
     project.write_revision(
@@ -65,7 +65,7 @@ def test_eight_upgrades_through_a_pooler_leave_no_lock(
         )
     project.write_revision(
         "three",
-        "from async_app.db.migration.safety import create_index_concurrently\n"
+        "from async_app.db.migration.online import create_index_concurrently\n"
         "create_index_concurrently('ix_one', 'one', ['id'])",
     )
     try:
@@ -121,11 +121,11 @@ def test_an_upgrade_retries_while_a_reader_holds_its_table(
 
 
 CONCURRENTLY = """
-    from async_app.db.migration.safety import create_index_concurrently
+    from async_app.db.migration.online import create_index_concurrently
     create_index_concurrently("ix_things_name", "things", ["name"], unique=True)
 """
 DROP_CONCURRENTLY = """
-    from async_app.db.migration.safety import drop_index_concurrently
+    from async_app.db.migration.online import drop_index_concurrently
     drop_index_concurrently("ix_things_name", "things")
 """
 

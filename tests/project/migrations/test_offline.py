@@ -32,8 +32,8 @@ def test_the_sql_of_an_upgrade_runs_in_psql(project: MigratedProject) -> None:
     project.autogenerate("upgrade head", options="-x allow-data-loss=*")
     (last,) = project.version()
     (project.versions / "9999_index.py").write_text(f'''"""Index."""
-from async_app.db.migration.safety import create_index_concurrently
-from async_app.db.migration.safety import drop_index_concurrently
+from async_app.db.migration.online import create_index_concurrently
+from async_app.db.migration.online import drop_index_concurrently
 revision = "index"
 down_revision = "{last}"
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import alembic_postgresql_enum
-from alembic import context, op
+from alembic import context
 from alembic.autogenerate import comparators, renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.ddl.postgresql import CreateExcludeConstraintOp, PostgresqlImpl
@@ -51,8 +51,8 @@ LOCK_TIMEOUT_SECONDS = 600
 LOCK_NAME = f"{__name__.partition('.')[0]}.migrations.lock"
 """Name of the advisory lock."""
 
-LOCK_NOT_AVAILABLE = "55P03"
-"""SQLSTATE of a lock timeout."""
+LOCK_TIMEOUT, DEADLOCK = "55P03", "40P01"
+"""SQLSTATEs after which the command is repeated."""
 
 SQL_KEYS = ("default", "sqltext", "expressions", "postgresql_where")
 """Keys of reflected data whose values are SQL."""
@@ -60,6 +60,13 @@ SQL_KEYS = ("default", "sqltext", "expressions", "postgresql_where")
 MAY_CREATE = """
 SELECT current_setting('transaction_read_only') = 'off'
 AND has_database_privilege(current_database(), 'TEMPORARY')
+"""
+LOCK_HOLDERS = """
+SELECT relname, pid, coalesce(usename, backend_type), mode, query_start
+FROM pg_locks JOIN pg_class ON pg_class.oid = relation JOIN pg_stat_activity USING (pid)
+WHERE granted AND pid <> pg_backend_pid() AND datname = current_database()
+AND coalesce(xact_start, '-infinity') <= clock_timestamp() - make_interval(secs => :age)
+ORDER BY mode = 'AccessShareLock', xact_start
 """
 STORED = """
 WITH probe AS (SELECT to_regclass('pg_temp.probe_') AS id)
@@ -171,10 +178,15 @@ class SafeMigrationRunner(MigrationRunner):
             try:
                 return super().run_migrations(connection)
             except CommandError as error:
-                cause = getattr(error.__cause__, "orig", None)
-                if sqlstate(cause) != LOCK_NOT_AVAILABLE:
+                cause = error.__cause__
+                state = sqlstate(getattr(cause, "orig", None))
+                if state not in (LOCK_TIMEOUT, DEADLOCK):
                     raise
-            logger.warning("a table is in use; retrying in %g s", delay)
+                statement = getattr(cause, "statement", None) or ""
+            waited = 0 if state == DEADLOCK else self.settings.database_lock_timeout
+            reason = "deadlock" if state == DEADLOCK else "a table is in use"
+            holder = describe_lock_holder(connection, statement, waited)
+            logger.warning("%s%s; retrying in %g s", reason, holder, delay)
             sleep(connection, delay)
         return super().run_migrations(connection)
 
@@ -338,6 +350,24 @@ class SafeImpl(PostgresqlImpl):
         )
 
 
+def describe_lock_holder(
+    connection: Connection, statement: str, waited: float
+) -> str:
+    """Describe who holds a lock on a table of a failed statement, "" if nobody does.
+
+    After the failure nobody waits, so `pg_blocking_pids` knows nothing any more. This is
+    the oldest transaction with such a lock, a reader's last, that is at least as old as
+    the wait: the likely cause. A role without `pg_read_all_stats` sees no time of others.
+    """
+    with connection.begin():
+        holders = connection.execute(text(LOCK_HOLDERS), {"age": waited}).all()
+    for table, pid, user, mode, started in holders:
+        if re.search(rf"(?<!\w){re.escape(table)}(?!\w)", statement):
+            since = f", its query began at {started:%H:%M:%S %Z}" if started else ""
+            return f": {table}, {mode} of {user} with pid {pid}{since}"
+    return ""
+
+
 def sleep(connection: Connection, seconds: float) -> None:
     """Wait on the server, which does not hold up an event loop."""
     with connection.begin():
@@ -467,41 +497,3 @@ class QuotedSyncEnumValues:
 
 def _literal(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
-
-
-def create_index_concurrently(
-    name: str, table: str, columns: Sequence[str], **options: Any
-) -> None:
-    """Create an index while others write; use it in place of `op.create_index`.
-
-    It may be repeated: a valid index is left, and one that a failed attempt left
-    invalid is created again. It cannot be part of a transaction, so let it be the only
-    thing that its revision does.
-
-    Args:
-        name: The index.
-        table: The table.
-        columns: The columns.
-        options: What `op.create_index` takes.
-    """
-    with op.get_context().autocommit_block():
-        if not op.get_context().as_sql:
-            valid = op.get_bind().scalar(
-                text(
-                    "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:n)"
-                ),
-                {"n": name},
-            )
-            if valid:
-                return
-            if valid is not None:
-                op.drop_index(name, table, postgresql_concurrently=True)
-        op.create_index(
-            name, table, list(columns), postgresql_concurrently=True, **options
-        )
-
-
-def drop_index_concurrently(name: str, table: str) -> None:
-    """Drop an index while others write; it may be repeated."""
-    with op.get_context().autocommit_block():
-        op.drop_index(name, table, postgresql_concurrently=True, if_exists=True)

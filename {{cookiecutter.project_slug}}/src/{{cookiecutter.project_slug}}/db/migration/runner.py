@@ -276,7 +276,8 @@ class MigrationRunner(ABC):
         place = lines[-1] if lines else ""
         hint = getattr(error.orig and error.orig.__cause__, "hint", None)
         text = " ".join(f"{error.orig} {hint or ''}".split())
-        return f"{place}{text} ({self.rollback_note})"
+        state = "; ".join(getattr(error, "__notes__", [self.rollback_note]))
+        return f"{place}{text} ({state})"
 
 
 def _configure_logging(config: Config) -> None:
