@@ -350,9 +350,7 @@ class SafeImpl(PostgresqlImpl):
         )
 
 
-def describe_lock_holder(
-    connection: Connection, statement: str, waited: float
-) -> str:
+def describe_lock_holder(connection: Connection, statement: str, waited: float) -> str:
     """Describe who holds a lock on a table of a failed statement, "" if nobody does.
 
     After the failure nobody waits, so `pg_blocking_pids` knows nothing any more. This is
