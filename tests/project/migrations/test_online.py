@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,6 +45,11 @@ class Helper:
 
 INDEX = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('{0}')"
 CONSTRAINT = "SELECT convalidated FROM pg_constraint WHERE conname = '{0}'"
+# Any change of a table, an index or a constraint shows in it.
+OBJECTS = (
+    "SELECT array_agg(xmin ORDER BY oid), (SELECT max(oid) FROM pg_constraint)"
+    " FROM pg_class WHERE relname IN ('Order Lines', 'Owners', 'Ix Name')"
+)
 HELPERS = {
     "create_index_concurrently": Helper(
         'online.create_index_concurrently("Ix Name", "Order Lines", ["Name"],'
@@ -164,12 +170,12 @@ def test_a_helper_repeats_after_failure_and_success(
     assert project.sql(helper.made) == ["t"]
 
     schema = project.schema()
-    objects = project.sql("SELECT max(oid), count(*) FROM pg_class")
+    objects = project.sql(OBJECTS)
     # The same state as after a kill between the helper and the version.
     project.sql("UPDATE alembic_version SET version_num = 'one'")
     project.alembic("upgrade head")
     assert (project.sql(helper.made), project.schema()) == (["t"], schema)
-    assert project.sql("SELECT max(oid), count(*) FROM pg_class") == objects
+    assert project.sql(OBJECTS) == objects
     assert not any("not_null_" in line for line in schema)
 
 
@@ -238,9 +244,11 @@ def test_a_helper_beside_a_long_transaction_lets_others_write(
     with writer(project, insert), open_transaction(project, locked) as (pid, stdin):
         upgrade = project.start_alembic("upgrade", "head", DATABASE_LOCK_TIMEOUT="0.5")
         if name == "create_index_concurrently":
-            wait_until(lambda: project.sql(HELPERS[name].made) == ["f"])
-            before = project.sql(f"SELECT count(*) FROM {LINES}")
-            wait_until(lambda: project.sql(f"SELECT count(*) FROM {LINES}") != before)
+            waiting = "query LIKE 'CREATE UNIQUE INDEX%' AND wait_event_type = 'Lock'"
+            seen = f"SELECT count(*) FROM pg_stat_activity WHERE {waiting}"
+            wait_until(lambda: project.sql(seen) == ["1"])
+            # Longer than the writer would wait.
+            time.sleep(2.5)
         else:
             line = read_until(upgrade, "a table is in use")
             # The table that is referred to may be the one that is locked, too.
