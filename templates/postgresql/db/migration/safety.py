@@ -38,8 +38,8 @@ from sqlalchemy.exc import DBAPIError
 
 from ..errors import sqlstate
 from . import autogenerate
-from .comparisons import ChangeByHand
 from .data_loss import is_other_family
+from .differences import ChangeByHand
 from .runner import MigrationRunner
 
 RETRY_DELAYS_SECONDS = (1.0, 2.0, 4.0, 8.0)

@@ -25,9 +25,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import BLANK_SCHEMA
 
-from . import RawType, comparisons, data_loss
+from . import RawType, data_loss
 from .data_loss import qualified
-from .differences import describe
+from .differences import changes_by_hand, describe
 
 IGNORED_TABLES: tuple[str, ...] = ()
 """Patterns of tables that revisions create but no model describes: "audit_*"."""
@@ -150,7 +150,7 @@ def process_revision_directives(
         if lines := describe(found, context.dialect):
             raise CommandError("\n".join(lines))
         return
-    if by_hand := comparisons.changes_by_hand(found):
+    if by_hand := changes_by_hand(found):
         text = "; ".join(describe(ops.UpgradeOps(by_hand), context.dialect))
         raise CommandError(
             f"{text}. Autogenerate cannot write this: alembic revision -m …"

@@ -1,15 +1,222 @@
-"""Differences between models and database, one line each."""
+"""Differences of models and database: comparisons that Alembic lacks, and sentences."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
+from alembic.autogenerate import comparators
+from alembic.autogenerate.api import AutogenContext
 from alembic.operations import ops
-from sqlalchemy import Column, Constraint, DefaultClause, Dialect, Index, Table
+from alembic.util import DispatchPriority, PriorityDispatchResult
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Computed,
+    Constraint,
+    DefaultClause,
+    Dialect,
+    Identity,
+    Index,
+    Table,
+    text,
+)
 from sqlalchemy.schema import CreateIndex
+from sqlalchemy.sql.elements import conv
 from sqlalchemy.types import TypeEngine
 
 MODELS, DATABASE = range(2)
+"""Sides of a difference."""
+
+INDEX_OPTIONS = ("using", "ops", "include", "nulls_not_distinct")
+"""Options of an index that are compared, where the database has them."""
+
+
+class ChangeByHand(ops.MigrateOperation):
+    """Difference that `check` reports, and for which Alembic has no operation."""
+
+    def __init__(self, place: str, models: Any, database: Any) -> None:
+        """Store the place, and what both sides have there."""
+        self.difference = ("by_hand", place, models, database)
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        """Return the difference."""
+        return self.difference
+
+    def reverse(self) -> "ChangeByHand":
+        """Return the operation: it is not written in either direction."""
+        return self
+
+
+def changes_by_hand(found: ops.OpContainer) -> list[ChangeByHand]:
+    """Find the differences that a revision has to be written for."""
+    changes = []
+    for op in found.ops:
+        if isinstance(op, ops.OpContainer):
+            changes += changes_by_hand(op)
+        elif isinstance(op, ChangeByHand):
+            changes.append(op)
+    return changes
+
+
+@comparators.dispatch_for(
+    "column", subgroup="server_default", priority=DispatchPriority.FIRST
+)
+def skip_fixed_defaults(
+    context: AutogenContext, _change: Any, *names_and_columns: Any
+) -> PriorityDispatchResult:
+    """Skip computed columns, which are compared below, and IDENTITY where there is none."""
+    defaults = [column.server_default for column in names_and_columns[-2:]]
+    numbered = isinstance(defaults[1], Identity)
+    if any(isinstance(each, Computed) for each in defaults) or (
+        numbered and not context.dialect.supports_identity_columns
+    ):
+        return PriorityDispatchResult.STOP
+    return PriorityDispatchResult.CONTINUE
+
+
+@comparators.dispatch_for("table", priority=DispatchPriority.LAST)
+def compare_checks(
+    context: AutogenContext,
+    changes: ops.ModifyTableOps,
+    schema: str | None,
+    name: str,
+    found_table: Table | None,
+    wanted_table: Table | None,
+) -> None:
+    """Find CHECK constraints that were added, removed or changed, by their names.
+
+    A constraint is dropped before its columns change, and created after.
+    """
+    if found_table is None or wanted_table is None:
+        return
+    constraints = [
+        each for each in wanted_table.constraints if isinstance(each, CheckConstraint)
+    ]
+    inspector: Any = context.inspector
+    key = f"{__name__} {schema}"
+    if key not in inspector.info_cache:
+        # All at once: a query for each table would take as long as all the rest.
+        inspector.info_cache[key] = inspector.get_multi_check_constraints(schema)
+    checks = inspector.info_cache[key].get((schema, name), [])
+    found = {check["name"]: check["sqltext"] for check in checks if check["name"]}
+    dialect: Any = context.dialect
+    compiler = dialect.ddl_compiler(dialect, None)
+    names = dialect.identifier_preparer
+    # Not every constraint is for this database, which may also shorten its name.
+    created = compiler.create_table_constraints(wanted_table) if constraints else ""
+    wanted = {}
+    for check in constraints:
+        quoted = names.format_constraint(check)
+        if f"CONSTRAINT {quoted} CHECK" in created:
+            wanted[names.unformat_identifiers(quoted)[0]] = check
+    runner = (context.opts or {})["runner"]
+    for key, sql in found.items():
+        same = wanted.get(key)
+        if same is not None and runner.expressions_equal(
+            sql, _sql_of(same.sqltext, compiler), wanted_table, f"the CHECK {key}"
+        ):
+            del wanted[key]
+        else:
+            old = CheckConstraint(sql, name=conv(key))
+            found_table.append_constraint(old)
+            changes.ops.insert(0, ops.DropConstraintOp.from_constraint(old))
+    for check in wanted.values():
+        changes.ops.append(ops.CreateCheckConstraintOp.from_constraint(check))
+
+
+@comparators.dispatch_for("table", priority=DispatchPriority.LAST)
+def compare_indexes(
+    context: AutogenContext,
+    changes: ops.ModifyTableOps,
+    _schema: str | None,
+    _name: str,
+    found_table: Table | None,
+    wanted_table: Table | None,
+) -> None:
+    """Find indexes whose predicate, method or operator class has changed."""
+    if found_table is None or wanted_table is None:
+        return
+    dialect: Any = context.dialect
+    compiler = dialect.ddl_compiler(dialect, None)
+    runner = (context.opts or {})["runner"]
+    changed = {op.index_name for op in changes.ops if isinstance(op, ops.DropIndexOp)}
+    found = {index.name: index for index in found_table.indexes}
+    for wanted in wanted_table.indexes:
+        old = found.get(wanted.name)
+        if old is None or wanted.name in changed:
+            continue
+        texts = [
+            None if where is None else _sql_of(where, compiler)
+            for where in (_where(old, dialect.name), _where(wanted, dialect.name))
+        ]
+        same = texts[0] == texts[1] or (
+            None not in texts
+            and runner.expressions_equal(
+                *texts, wanted_table, f"the index {wanted.name}"
+            )
+        )
+        if not same or _options(old, dialect.name) != _options(wanted, dialect.name):
+            changes.ops.append(ops.DropIndexOp.from_index(old))
+            changes.ops.append(ops.CreateIndexOp.from_index(wanted))
+
+
+def _where(index: Index, dialect: str) -> Any:
+    where = index.dialect_options[dialect].get("where")
+    return text(where) if isinstance(where, str) else where
+
+
+def _options(index: Index, dialect: str) -> dict[str, str]:
+    """Return the options of an index that differ from the database's default."""
+    given = {name: index.dialect_options[dialect].get(name) for name in INDEX_OPTIONS}
+    return {
+        name: str(value).lower()
+        for name, value in given.items()
+        if value and value != "btree"
+    }
+
+
+@comparators.dispatch_for("table", priority=DispatchPriority.LAST)
+def compare_what_never_changes(
+    context: AutogenContext,
+    changes: ops.ModifyTableOps,
+    _schema: str | None,
+    _name: str,
+    found_table: Table | None,
+    wanted_table: Table | None,
+) -> None:
+    """Find changed primary keys and computed columns, which Alembic does not alter."""
+    if found_table is None or wanted_table is None:
+        return
+    table = wanted_table.fullname
+    keys = [[each.name for each in t.primary_key] for t in (wanted_table, found_table)]
+    if keys[0] != keys[1]:
+        changes.ops.append(ChangeByHand(f"{table} (primary key)", *keys))
+    dialect: Any = context.dialect
+    compiler = dialect.ddl_compiler(dialect, None)
+    runner = (context.opts or {})["runner"]
+    for column in wanted_table.columns:
+        old = found_table.columns.get(column.name)
+        if old is None:
+            continue
+        texts = [
+            _sql_of(each.computed.sqltext, compiler) if each.computed else None
+            for each in (column, old)
+        ]
+        if texts[0] != texts[1] and (
+            None in texts or not runner.computed_equal(texts[1], texts[0], column)
+        ):
+            changes.ops.append(
+                ChangeByHand(f"{table}.{column.name} (computed)", *texts)
+            )
+
+
+def _sql_of(expression: Any, compiler: Any) -> str:
+    """Return an expression as CREATE TABLE would have it."""
+    return str(
+        compiler.sql_compiler.process(
+            expression, include_table=False, literal_binds=True
+        )
+    )
 
 
 def describe(found: ops.UpgradeOps, dialect: Dialect) -> list[str]:
