@@ -5,6 +5,7 @@ import re
 from collections.abc import Collection
 
 from support.migrating import (
+    COLOUR,
     THING,
     TIMEOUT_SECONDS,
     MigratedProject,
@@ -317,3 +318,45 @@ def test_a_retry_downgrades_no_further(project: MigratedProject) -> None:
     assert downgrade.returncode == 0, output
     assert "reverted 2/2" in output and project.version() == ["t2"]
     assert project.tables() == ["t1", "t2"]
+
+
+@on_postgresql
+def test_a_type_of_another_kind_is_cast(project: MigratedProject) -> None:
+    project.write_models("""
+    class Thing(Model):
+        number: Mapped[str] = mapped_column(server_default="1")
+        key: Mapped[str]
+        colour: Mapped[str] = mapped_column(server_default="red")
+        Amount: Mapped[str]
+    """)
+    project.autogenerate("upgrade head")
+    key = "00000000-0000-0000-0000-000000000001"
+    project.sql(
+        'INSERT INTO things (number, key, colour, "Amount")'
+        f" VALUES ('7', '{key}', 'green', '1.5')"
+    )
+    project.write_models(COLOUR + """
+    class Thing(Model):
+        number: Mapped[int] = mapped_column(server_default="1")
+        key: Mapped[uuid.UUID]
+        colour: Mapped[Colour] = mapped_column(server_default="green")
+        Amount: Mapped[Decimal]
+    """)
+    written = project.autogenerate(
+        "upgrade head", "check", options="-x allow-data-loss=*"
+    )
+    assert written.count("postgresql_using=") == 8
+    rows = 'SELECT number + 1, key, colour, "Amount" * 2 FROM things'
+    assert project.sql(rows) == [f"8|{key}|green|3.0"]
+    project.alembic("-x allow-data-loss=* downgrade -1", "upgrade head", "check")
+    assert project.sql(rows) == [f"8|{key}|green|3.0"]
+    # The server's hint is a part of the message.
+    (last,) = project.version()
+    path = project.write_revision(
+        "narrow", 'op.alter_column("things", "key", type_=sa.Integer())'
+    )
+    path.write_text(
+        path.read_text().replace("down_revision = None", f"down_revision = '{last}'")
+    )
+    message = failure_line(project.alembic("upgrade head", status=255))
+    assert "You might need to specify" in message and "USING" in message

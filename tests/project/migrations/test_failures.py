@@ -1,9 +1,12 @@
 """Test that a failed or killed upgrade leaves nothing, and can be repeated."""
 
+import pytest
+
 from support.migrating import (
     CREATE_THINGS,
     TWO_TABLES,
     MigratedProject,
+    failure_line,
     on_each,
     on_postgresql,
     on_sqlite,
@@ -88,3 +91,23 @@ def test_a_kill_while_a_table_is_rebuilt_keeps_the_old_one(
     project.alembic("upgrade head")
     assert project.sql("SELECT * FROM things") == ["1|kept|"]
     assert project.tables() == ["things"]
+
+
+@on_each
+@pytest.mark.parametrize(
+    ("statement", "cure"),
+    [
+        ("SELECT 1; SELECT 2", "op.execute takes one statement: call it once for each"),
+        ("SELECT ':1'", "a colon starts a parameter: write \\:"),
+    ],
+)
+def test_sql_that_cannot_run_has_a_cure(
+    project: MigratedProject, statement: str, cure: str
+) -> None:
+    path = project.write_revision("one", f"op.execute({statement!r})")
+    message = failure_line(project.alembic("upgrade head", status=255))
+    assert message.startswith(f"FAILED: {path.name}:") and cure in message
+    project.write_revision(
+        "one", f"op.execute({statement.split(';')[0].replace(':', chr(92) + ':')!r})"
+    )
+    project.alembic("upgrade head")

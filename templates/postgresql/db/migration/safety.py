@@ -18,6 +18,9 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.ddl.postgresql import CreateExcludeConstraintOp, PostgresqlImpl
 from alembic.operations import Operations, ops
 from alembic.util import CommandError, DispatchPriority
+from alembic_postgresql_enum.add_postgres_using_to_text import (
+    PostgresUsingAlterColumnOp,
+)
 from alembic_postgresql_enum.operations.add_enum_values import AddEnumValuesOp
 from alembic_postgresql_enum.operations.sync_enum_values import SyncEnumValuesOp
 from sqlalchemy import (
@@ -418,6 +421,7 @@ render_alteration: Callable[[AutogenContext, Any], str]
 render_alteration = renderers.dispatch(ops.AlterColumnOp("", ""))
 
 
+@renderers.dispatch_for(PostgresUsingAlterColumnOp, replace=True)
 @renderers.dispatch_for(ops.AlterColumnOp, replace=True)
 def render_altered_type(context: AutogenContext, change: Any) -> str | list[str]:
     """Write USING, and a detour for the default, where the server has no cast itself."""
@@ -425,7 +429,9 @@ def render_altered_type(context: AutogenContext, change: Any) -> str | list[str]
     if change.modify_type is None or not is_other_family(change, context.dialect):
         return render_alteration(context, change)
     column = context.dialect.identifier_preparer.quote(change.column_name)
-    using = f"{column}::{change.modify_type.compile(context.dialect)}"
+    # One enum is cast to another by its text.
+    text_first = "::text" if isinstance(change.existing_type, Enum) else ""
+    using = f"{column}{text_first}::{change.modify_type.compile(context.dialect)}"
 
     def set_default(default: Any) -> str:
         name = (change.table_name, change.column_name)

@@ -16,7 +16,7 @@ from alembic import context
 from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import Column, Connection, MetaData, Table
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import StatementError
 
 from ..engine import DIALECT_NAME
 from ..settings import DatabaseSettings
@@ -27,6 +27,14 @@ logger = logging.getLogger("alembic.runner")
 
 IN_PRODUCTION = "in-production"
 """The `-x` argument that allows a downgrade in production."""
+
+ONE_STATEMENT = "(op.execute takes one statement: call it once for each)"
+HINTS = {
+    "A value is required for bind parameter": "(a colon starts a parameter: write \\:)",
+    "multiple commands": ONE_STATEMENT,
+    "one statement at a time": ONE_STATEMENT,
+}
+"""Cures by words of an error."""
 
 GC_THRESHOLD = 100_000
 """Objects between garbage collections, which would scan all imports and revisions."""
@@ -154,7 +162,7 @@ class MigrationRunner(ABC):
         try:
             with context.begin_transaction():
                 context.run_migrations()
-        except DBAPIError as error:
+        except StatementError as error:
             connection.rollback()
             raise CommandError(self._locate(error)) from error
 
@@ -264,7 +272,7 @@ class MigrationRunner(ABC):
             f" alembic -x {IN_PRODUCTION} downgrade …"
         )
 
-    def _locate(self, error: DBAPIError) -> str:
+    def _locate(self, error: StatementError) -> str:
         """Return one line: the error, and the line of the revision that raised it."""
         versions = str(Path(context.script.versions))
         frames = traceback.extract_tb(error.__traceback__)
@@ -274,8 +282,9 @@ class MigrationRunner(ABC):
             if versions in frame.filename
         ]
         place = lines[-1] if lines else ""
-        hint = getattr(error.orig and error.orig.__cause__, "hint", None)
-        text = " ".join(f"{error.orig} {hint or ''}".split())
+        hint = getattr(error.orig and error.orig.__cause__, "hint", None) or ""
+        hints = (cure for words, cure in HINTS.items() if words in str(error.orig))
+        text = " ".join(f"{error.orig} {hint} {next(hints, '')}".split())
         state = "; ".join(getattr(error, "__notes__", [self.rollback_note]))
         return f"{place}{text} ({state})"
 
