@@ -181,7 +181,8 @@ def test_the_diagram_in_the_readme_is_the_rendered_one(rendered: Render) -> None
 
 def test_the_readme_lists_the_files_of_postgresql(rendered: Render) -> None:
     added = set(rendered(database="postgresql").files()) - set(rendered().files())
-    (sentence,) = re.findall(r"With PostgreSQL there (?:is|are) also (.*?)\. ", README)
+    pattern = r"With PostgreSQL there (?:is|are) also ([^#]*?)\. "
+    (sentence,) = re.findall(pattern, README)
     assert set(CODE.findall(sentence)) == added
 
 

@@ -254,7 +254,7 @@ def test_a_helper_beside_a_long_transaction_lets_others_write(
             # The table that is referred to may be the one that is locked, too.
             assert f"Order Lines, RowExclusiveLock of postgres with pid {pid}, " in line
             assert re.search(
-                r"its query began at \d\d:\d\d:\d\d UTC; retrying in", line
+                r"its query started at \d\d:\d\d:\d\d UTC; retrying in", line
             )
         stdin.close()
         output, _ = upgrade.communicate(timeout=TIMEOUT_SECONDS)

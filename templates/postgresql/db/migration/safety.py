@@ -354,9 +354,9 @@ class SafeImpl(PostgresqlImpl):
 
 
 def describe_lock_holder(connection: Connection, statement: str, waited: float) -> str:
-    """Describe who holds a lock on a table of a failed statement, "" if nobody does.
+    """Describe who holds a lock on a table of a failed statement, "" if none is known.
 
-    After the failure nobody waits, so `pg_blocking_pids` knows nothing any more. This is
+    After the failure we wait no more, and `pg_blocking_pids` is empty. This is
     the oldest transaction with such a lock, a reader's last, that is at least as old as
     the wait: the likely cause. A role without `pg_read_all_stats` sees no time of others.
     """
@@ -364,7 +364,7 @@ def describe_lock_holder(connection: Connection, statement: str, waited: float) 
         holders = connection.execute(text(LOCK_HOLDERS), {"age": waited}).all()
     for table, pid, user, mode, started in holders:
         if re.search(rf"(?<!\w){re.escape(table)}(?!\w)", statement):
-            since = f", its query began at {started:%H:%M:%S %Z}" if started else ""
+            since = f", its query started at {started:%H:%M:%S %Z}" if started else ""
             return f": {table}, {mode} of {user} with pid {pid}{since}"
     return ""
 
