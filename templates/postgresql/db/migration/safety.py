@@ -209,7 +209,7 @@ class SafeMigrationRunner(MigrationRunner):
         """Return whether two CHECKs or predicates are the same to the server."""
         preparer = context.get_bind().dialect.identifier_preparer
         definition = f"LIKE {preparer.format_table(table)}, CHECK (EXPRESSION)"
-        return self.is_stored_as(str(text(found)), wanted, definition, name, _bare)
+        return self.is_stored_as(found, wanted, definition, name, _bare)
 
     def computed_equal(self, found: str, wanted: str, column: Column[Any]) -> bool:
         """Return whether two expressions of a computed column are the same."""

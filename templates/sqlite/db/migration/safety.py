@@ -127,7 +127,7 @@ class SafeMigrationRunner(MigrationRunner):
         self, found: str, wanted: str, table: Table, name: str
     ) -> bool:
         """Return whether two expressions read alike: SQLite keeps the text."""
-        return normalize(str(text(found))) == normalize(wanted)
+        return normalize(found) == normalize(wanted)
 
     def computed_equal(self, found: str, wanted: str, column: Column[Any]) -> bool:
         """Return whether two expressions read alike: SQLite keeps the text."""

@@ -113,7 +113,10 @@ def compare_checks(
     for key, sql in found.items():
         same = wanted.get(key)
         if same is not None and runner.expressions_equal(
-            sql, _sql_of(same.sqltext, compiler), wanted_table, f"the CHECK {key}"
+            str(text(sql)),
+            _sql_of(same.sqltext, compiler),
+            wanted_table,
+            f"the CHECK {key}",
         ):
             del wanted[key]
         else:
