@@ -117,7 +117,11 @@ def test_tables_of_other_programs_are_never_dropped(project: MigratedProject) ->
     project.execute_all(
         "CREATE TABLE spatial_ref_sys (id integer PRIMARY KEY)",
         "CREATE INDEX theirs ON spatial_ref_sys (id)",
+        # A word that is in our history, too, as a column.
+        "CREATE TABLE name (id integer PRIMARY KEY)",
     )
+    if project.database == "postgresql":
+        project.sql("CREATE TYPE their_mood AS ENUM ('calm', 'glad')")
     output = project.alembic("check", "revision --autogenerate -m change")
     assert "nothing has changed" in output
     # A table that a revision creates without a model is ours, unless it is ignored.
