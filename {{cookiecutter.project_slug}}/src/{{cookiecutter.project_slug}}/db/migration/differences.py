@@ -263,8 +263,13 @@ def _walk(differences: Iterable[Any]) -> Iterator[tuple[str, int, Any]]:
                 table = getattr(item, "table", None)
                 place = _join(getattr(table, "fullname", None), item.name)
                 yield place, _side(name), item
-            case (name, *rest):
-                yield name.replace("_", " "), MODELS, rest
+            case ("create_enum" | "drop_enum" as name, enum, _schema, values):
+                yield f"{enum} (enum)", _side(name), [*values]
+            case (str(), old, new, columns):
+                used = (_join(each.table_name, each.column_name) for each in columns)
+                place = f"{', '.join(used)} (enum)"
+                yield place, MODELS, [*new]
+                yield place, DATABASE, [*old]
 
 
 def _side(name: str) -> int:
