@@ -39,12 +39,12 @@ def sizes(project: RenderedProject) -> dict[str, int]:
 @pytest.mark.parametrize(
     ("part", "limit"),
     {
-        "lines of the package": 3840,
-        "lines of db/": 3295,
+        "lines of the package": 3850,
+        "lines of db/": 3305,
         "lines of tests/": 1840,
         "lines of docs/migrations.md": 400,
         "files": 73,
-        "lines": 7670,
+        "lines": 7680,
     }.items(),
 )
 def test_the_default_project_is_small(rendered: Render, part: str, limit: int) -> None:
@@ -53,7 +53,7 @@ def test_the_default_project_is_small(rendered: Render, part: str, limit: int) -
 
 @pytest.mark.parametrize(
     ("part", "limit"),
-    {"lines of the package": 6890, "files": 140, "lines": 14750}.items(),
+    {"lines of the package": 6900, "files": 140, "lines": 14750}.items(),
 )
 def test_the_largest_project_is_small(rendered: Render, part: str, limit: int) -> None:
     assert sizes(rendered(**EVERYTHING))[part] <= limit
