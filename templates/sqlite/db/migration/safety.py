@@ -336,6 +336,7 @@ def read_features(
 def _read_definitions(sql: str, found: dict[tuple[str, str], list[str]]) -> None:
     """Add what no PRAGMA tells, from the columns and constraints of CREATE TABLE."""
     columns = {column for column, _ in found}
+    owner = ""
     words = [",", *split_sql(sql), "", "", ""]
     for number, word in enumerate(words[:-3]):
         following, kind, check = words[number + 1 : number + 4]
