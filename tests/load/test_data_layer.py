@@ -19,8 +19,10 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="uses POSIX path
 SCRIPTS = Path(__file__).parent / "data_layer"
 PROMISES = [
     ("sqlite", "common"),
+    ("sqlite", "sessions"),
     ("sqlite", "sqlite"),
     ("postgresql", "common"),
+    ("postgresql", "sessions"),
     ("postgresql", "postgresql"),
     ("postgresql", "pooler"),
 ]
@@ -39,7 +41,7 @@ def loaded(install: Install) -> Callable[[str], Installed]:
             shutil.copytree(SCRIPTS, folder / "tests" / "data_layer", ignore=ignored)
             pgbouncer = TEMPLATE / "tests" / "support" / "pgbouncer.py"
             shutil.copy(pgbouncer, folder / "tests" / "support")
-            command = ("pip", "install", "--python", project.python, "psutil")
+            command = ("pip", "install", "--python", project.python, "psutil", "anyio")
             uv(project.env, *command, cwd=folder)
         return projects[database]
 

@@ -39,12 +39,12 @@ def sizes(project: RenderedProject) -> dict[str, int]:
 @pytest.mark.parametrize(
     ("part", "limit"),
     {
-        "lines of the package": 3850,
-        "lines of db/": 3305,
+        "lines of the package": 3985,
+        "lines of db/": 3440,
         "lines of tests/": 1840,
         "lines of docs/migrations.md": 400,
         "files": 73,
-        "lines": 7680,
+        "lines": 7825,
     }.items(),
 )
 def test_the_default_project_is_small(rendered: Render, part: str, limit: int) -> None:
@@ -53,7 +53,7 @@ def test_the_default_project_is_small(rendered: Render, part: str, limit: int) -
 
 @pytest.mark.parametrize(
     ("part", "limit"),
-    {"lines of the package": 6900, "files": 140, "lines": 14750}.items(),
+    {"lines of the package": 7040, "files": 140, "lines": 14900}.items(),
 )
 def test_the_largest_project_is_small(rendered: Render, part: str, limit: int) -> None:
     assert sizes(rendered(**EVERYTHING))[part] <= limit
@@ -61,7 +61,7 @@ def test_the_largest_project_is_small(rendered: Render, part: str, limit: int) -
 
 # On SQLite the history of statements is a part of it: decision 20.
 @pytest.mark.parametrize(
-    ("database", "limit"), {"sqlite": 665, "postgresql": 605}.items()
+    ("database", "limit"), {"sqlite": 765, "postgresql": 705}.items()
 )
 def test_the_data_layer_is_small(rendered: Render, database: str, limit: int) -> None:
     folder = rendered(**PROJECTS[database]).package / "db"

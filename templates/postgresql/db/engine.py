@@ -39,6 +39,8 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
     engine = create_async_engine(
         settings.sqlalchemy_url,
         echo=settings.database_echo,
+        # Values of users belong in no log and no traceback.
+        hide_parameters=True,
         connect_args={
             "timeout": settings.database_connect_timeout,
             "server_settings": {"application_name": __name__.partition(".")[0]}

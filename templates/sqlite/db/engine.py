@@ -85,6 +85,8 @@ def _create_engine(
     engine = create_async_engine(
         url,
         echo=settings.database_echo,
+        # Values of users belong in no log and no traceback.
+        hide_parameters=True,
         pool_size=pool_size,
         max_overflow=settings.database_max_overflow,
         pool_timeout=settings.database_pool_timeout,

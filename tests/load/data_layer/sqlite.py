@@ -3,12 +3,16 @@
 import asyncio
 import os
 import sys
+from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
-from async_app.db import Database
+from async_app.db import Database, Repository
 from async_app.settings import Settings
 from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
+from sqlalchemy.ext.asyncio import AsyncSession
 from support.models import Item
 
 WRITER = """
@@ -187,3 +191,42 @@ async def test_a_busy_file_is_retried(settings: Settings, database: Database) ->
         await holding
     assert attempts > 1
     assert await count(database) == 2
+
+
+async def insert_or_roll_back(session: AsyncSession) -> None:
+    """Violate a constraint in the way that makes SQLite revert the transaction."""
+    name = {"name": "stone"}
+    sql = "INSERT OR ROLLBACK INTO test_support_items (name, size) VALUES (:name, 1)"
+    await session.execute(text(sql), name)
+
+
+async def fill_the_disk(session: AsyncSession) -> None:
+    await session.execute(text("PRAGMA max_page_count = 1"))
+    big = ({"name": f"{n}", "notes": {"text": "x" * 9000}} for n in range(1000))
+    await Repository[Item](session).create_many(big)
+
+
+@pytest.mark.usefixtures("items")
+@pytest.mark.parametrize("in_savepoint", [False, True])
+@pytest.mark.parametrize(
+    ("work", "reason"),
+    [(insert_or_roll_back, "constraint failed"), (fill_the_disk, "disk is full")],
+)
+async def test_nothing_is_stored_after_sqlite_has_rolled_back(
+    database: Database, work: Any, reason: str, in_savepoint: bool
+) -> None:
+    async with database.transaction() as session:
+        session.add(Item(name="stone"))
+    with pytest.raises(PendingRollbackError, match=reason):
+        async with database.transaction() as session:
+            await Repository[Item](session).create(name="before")
+            with pytest.raises((DBAPIError, PendingRollbackError), match=reason):
+                async with session.begin_nested() if in_savepoint else nullcontext():
+                    await work(session)
+            with suppress(PendingRollbackError):
+                await Repository[Item](session).create(name="after")
+    async with database.read_session() as session:
+        assert (await session.scalars(select(Item.name))).all() == ["stone"]
+    async with database.transaction() as session:
+        await session.execute(text("PRAGMA max_page_count = 1000000"))
+        await Repository[Item](session).create(name="later")

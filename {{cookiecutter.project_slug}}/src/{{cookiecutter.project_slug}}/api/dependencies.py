@@ -66,7 +66,7 @@ SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]
 """Session in the request's transaction; requires the write token.
 
 The transaction commits before the response is sent. It rolls back if the handler
-raises, the request times out or the client disconnects.
+raises, or if the request times out or the client disconnects before the COMMIT.
 """
 
 ReadSessionDep = Annotated[AsyncSession, Depends(get_read_session, scope="function")]

@@ -2,15 +2,22 @@
 
 import asyncio
 import logging
+import os
 import random
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import cached_property
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import event, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import (
+    DBAPIError,
+    IllegalStateChangeError,
+    InvalidRequestError,
+    PendingRollbackError,
+)
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from .engine import MAX_WRITERS, create_engine, create_read_engine
@@ -39,11 +46,13 @@ class Database(AbstractAsyncContextManager["Database"]):
     def __init__(self, settings: DatabaseSettings) -> None:
         """Store the settings; nothing connects yet."""
         self.settings = settings
+        self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None
 
     @cached_property
     def engine(self) -> AsyncEngine:
         """Engine of transactions."""
         engine = create_engine(self.settings)
+        _refuse_after_failure(engine)
         _log_slow_statements(engine, self.settings.database_slow_query_ms)
         return engine
 
@@ -73,7 +82,9 @@ class Database(AbstractAsyncContextManager["Database"]):
     ) -> AsyncGenerator[AsyncSession]:
         """Open a session in one transaction: the only way to write.
 
-        It commits when the block ends and rolls back when the block raises.
+        It commits when the block ends and rolls back when the block raises. Once COMMIT
+        is sent, a cancellation waits for its answer: if the changes are stored, the block
+        ends normally, and the task is cancelled where it waits next.
 
         Args:
             isolation: Isolation level of this transaction, such as "SERIALIZABLE";
@@ -81,25 +92,20 @@ class Database(AbstractAsyncContextManager["Database"]):
 
         Raises:
             CommitOutcomeUnknownError: The connection was lost during COMMIT.
+            PendingRollbackError: A statement failed, and no savepoint reverted it.
             PoolTimeoutError: No connection became free in time.
         """
-        async with self._session(self.engine, self._semaphores[0]) as session:
+        async with self._session(0) as session:
             if isolation is not None:
                 options = {"isolation_level": isolation}
                 await session.connection(execution_options=options)
             yield session
-            # Flush first, so a statement that fails is not mistaken for the COMMIT.
-            await session.flush()
             try:
-                await session.commit()
-            except Exception as error:
-                lost = isinstance(error, DBAPIError) and error.connection_invalidated
-                if lost or isinstance(error, OSError):
-                    raise CommitOutcomeUnknownError(
-                        "the connection was lost during COMMIT: check whether the"
-                        " changes are stored before you repeat them"
-                    ) from error
-                raise
+                # Flush first, so a statement that fails is not mistaken for the COMMIT.
+                await session.flush()
+                await _finish(_commit(session))
+            except PendingRollbackError as error:
+                raise _pending_rollback(error) from error
 
     @asynccontextmanager
     async def read_session(self) -> AsyncGenerator[AsyncSession]:
@@ -109,7 +115,7 @@ class Database(AbstractAsyncContextManager["Database"]):
             PoolTimeoutError: No connection became free in time.
             InvalidRequestError: The block tried to write.
         """
-        async with self._session(self.read_engine, self._semaphores[1]) as session:
+        async with self._session(1) as session:
             yield session
             if session.new or session.dirty or session.deleted:
                 # Refuse changes that would otherwise be lost.
@@ -161,7 +167,7 @@ class Database(AbstractAsyncContextManager["Database"]):
 
     async def close(self) -> None:
         """Close all connections; the next use opens new ones."""
-        vars(self).pop("_semaphores", None)
+        self._forget_owner()
         for name in ("read_engine", "engine"):
             if engine := vars(self).pop(name, None):
                 await engine.dispose()
@@ -171,9 +177,10 @@ class Database(AbstractAsyncContextManager["Database"]):
         await self.close()
 
     @asynccontextmanager
-    async def _session(
-        self, engine: AsyncEngine, slots: asyncio.Semaphore
-    ) -> AsyncGenerator[AsyncSession]:
+    async def _session(self, kind: int) -> AsyncGenerator[AsyncSession]:
+        self._check_owner()
+        engine = (self.engine, self.read_engine)[kind]
+        slots = self._semaphores[kind]
         timeout = self.settings.database_pool_timeout
         try:
             async with asyncio.timeout(timeout):
@@ -184,15 +191,137 @@ class Database(AbstractAsyncContextManager["Database"]):
                 " s): keep transactions short, open none inside another, or raise"
                 " DATABASE_POOL_SIZE"
             ) from None
+        session = AsyncSession(
+            engine,
+            autoflush=self.settings.database_autoflush,
+            expire_on_commit=self.settings.database_expire_on_commit,
+            # A session that is used after its block raises.
+            close_resets_only=False,
+        )
         try:
-            async with AsyncSession(
-                engine,
-                autoflush=self.settings.database_autoflush,
-                expire_on_commit=self.settings.database_expire_on_commit,
-            ) as session:
-                yield session
+            yield session
         finally:
-            slots.release()
+            try:
+                if session.in_transaction():
+                    await _finish(_close(session))
+                else:  # Nothing waits for the database.
+                    session.sync_session.close()
+            finally:
+                slots.release()
+
+    def _check_owner(self) -> None:
+        """Open new connections in a forked process; refuse a second event loop."""
+        owner = os.getpid(), asyncio.get_running_loop()
+        if self._owner is not None and self._owner != owner:
+            if self._owner[0] == owner[0]:
+                raise InvalidRequestError(
+                    "this Database is open in another event loop: close it there,"
+                    " or create one in each loop"
+                )
+            for engine in (self.engine, self.read_engine):
+                engine.sync_engine.dispose(close=False)
+            self._forget_owner()
+        self._owner = owner
+
+    def _forget_owner(self) -> None:
+        self._owner = None
+        vars(self).pop("_semaphores", None)
+
+
+async def _commit(session: AsyncSession) -> None:
+    try:
+        await session.commit()
+    except (Exception, asyncio.CancelledError) as error:
+        lost = isinstance(error, DBAPIError) and error.connection_invalidated
+        if lost or isinstance(error, OSError | asyncio.CancelledError):
+            raise CommitOutcomeUnknownError(
+                "the connection was lost during COMMIT: check whether the"
+                " changes are stored before you repeat them"
+            ) from error
+        raise
+
+
+async def _close(session: AsyncSession) -> None:
+    """Return the connection, even if a task that outlives the block still uses it."""
+    while True:
+        try:
+            return await session.close()
+        except IllegalStateChangeError:
+            await asyncio.sleep(0.01)
+
+
+async def _finish(work: Coroutine[Any, Any, None]) -> None:
+    """Await `work` to its end, and pass on a cancellation that came meanwhile.
+
+    If `work` succeeded, the task is cancelled where it waits next; a timeout that ends
+    before that has had its cancellation, and raises nothing.
+    """
+    task: Any = asyncio.current_task()
+    requests = task.cancelling()
+    finishing = asyncio.create_task(work)
+    while not finishing.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([finishing])
+    error = finishing.exception()
+    if task.cancelling() > requests:
+        if error and not isinstance(error, CommitOutcomeUnknownError):
+            raise asyncio.CancelledError from error
+        asyncio.get_running_loop().call_soon(_cancel_again, task, requests)
+    if error:
+        raise error
+
+
+def _cancel_again(task: asyncio.Task[Any], requests: int) -> None:
+    if task.cancelling() > requests:
+        task.uncancel()
+        task.cancel()
+
+
+def _refuse_after_failure(engine: AsyncEngine) -> None:
+    """Let a transaction store nothing after a statement failed, unless it is reverted.
+
+    Databases differ: some go on, some answer COMMIT with a rollback, and some revert
+    everything at once, and store what follows.
+    """
+    failures: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+
+    def check(transaction: Any) -> None:
+        if transaction and (failure := failures.get(transaction)):
+            raise _pending_rollback(failure)
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def remember(context: Any) -> None:
+        connection = context.connection
+        if connection is None or connection.engine is not engine.sync_engine:
+            return
+        error = context.sqlalchemy_exception or context.original_exception
+        failed = [connection.get_nested_transaction() or connection.get_transaction()]
+        if not connection.invalidated:
+            driver = connection.connection.driver_connection
+            if not getattr(driver, "in_transaction", True):
+                failed.append(connection.get_transaction())
+        for transaction in filter(None, failed):
+            failures.setdefault(transaction, str(error))
+
+    @event.listens_for(engine.sync_engine, "before_cursor_execute")
+    def refuse(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if failures:
+            check(connection.get_transaction())
+            if not statement.startswith("ROLLBACK TO"):
+                check(connection.get_nested_transaction())
+
+    @event.listens_for(engine.sync_engine, "commit")
+    def refuse_commit(connection: Any) -> None:
+        check(connection.get_transaction())
+
+
+def _pending_rollback(failure: object) -> PendingRollbackError:
+    reason = str(failure).rpartition("Original exception was: ")[2].partition("\n")[0]
+    return PendingRollbackError(
+        "this transaction stores nothing, because a statement failed: run one that may"
+        " fail in `async with session.begin_nested()`."
+        f" Original exception was: {reason}"
+    )
 
 
 def _log_slow_statements(engine: AsyncEngine, limit_ms: float) -> None:
