@@ -26,6 +26,7 @@ class DatabaseSettings(BaseSettings):
     database_pool_size: int = Field(default=10, ge=1)
     database_max_overflow: int = Field(default=0, ge=0)
     database_pool_timeout: float = Field(default=30, ge=0)
+    database_retry_seconds: float = Field(default=60, ge=0)
     database_slow_query_ms: float = Field(default=500, ge=0)
     database_ping_after: float = Field(default=30, ge=0)
     database_pooler: Literal["none", "transaction"] = "none"

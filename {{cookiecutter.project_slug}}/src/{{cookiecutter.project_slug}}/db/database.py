@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import cached_property
+from itertools import count
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -21,16 +22,13 @@ from sqlalchemy.exc import (
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from .engine import MAX_WRITERS, create_engine, create_read_engine
-from .errors import is_retryable
+from .errors import describe_error, is_retryable
 from .exceptions import CommitOutcomeUnknownError, PoolTimeoutError
 from .settings import DatabaseSettings
 
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
-
-MAX_ATTEMPTS = 30
-"""Attempts of `run_in_transaction`, enough to outlast a restart of the server."""
 
 INITIAL_BACKOFF_SECONDS = 0.02
 MAX_BACKOFF_SECONDS = 1.0
@@ -130,8 +128,9 @@ class Database(AbstractAsyncContextManager["Database"]):
         """Run `work` in a transaction, and again if the database asks for it.
 
         It is retried with backoff and jitter after a lost connection, a conflict
-        between transactions or a busy database, but never after a COMMIT that may have
-        happened. `work` must be safe to repeat: let it change the database only.
+        between transactions or a busy database, for DATABASE_RETRY_SECONDS, but never
+        after a COMMIT that may have happened. `work` must be safe to repeat: let it
+        change the database only.
 
         Args:
             work: Coroutine function that takes the session.
@@ -140,16 +139,25 @@ class Database(AbstractAsyncContextManager["Database"]):
         Returns:
             The result of `work`.
         """
-        for attempt in range(MAX_ATTEMPTS):
+        started = time.monotonic()
+        longest = INITIAL_BACKOFF_SECONDS
+        for attempt in count(1):
+            # Jitter: transactions that collided would collide again in step.
+            backoff = random.uniform(0, longest)
             try:
                 async with self.transaction(isolation=isolation) as session:
                     return await work(session)
             except Exception as error:
-                if attempt + 1 == MAX_ATTEMPTS or not is_retryable(error):
+                elapsed = time.monotonic() - started
+                limit = self.settings.database_retry_seconds
+                if elapsed + backoff > limit or not is_retryable(error):
                     raise
-            backoff = min(INITIAL_BACKOFF_SECONDS * 2**attempt, MAX_BACKOFF_SECONDS)
-            # Jitter: transactions that collided would collide again in step.
-            await asyncio.sleep(random.uniform(0, backoff))
+                reason = describe_error(error)
+            logger.info(
+                "retrying after: %s (attempt %d, %.1f s)", reason, attempt, elapsed
+            )
+            await asyncio.sleep(backoff)
+            longest = min(longest * 2, MAX_BACKOFF_SECONDS)
         raise AssertionError("the last attempt returns or raises")
 
     async def ping(self) -> None:
