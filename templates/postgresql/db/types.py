@@ -3,8 +3,11 @@
 import enum
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.mutable import MutableDict, MutableList
 from sqlalchemy.orm import MappedColumn, mapped_column
 
 
@@ -18,6 +21,13 @@ def enum_values(kind: type[enum.Enum]) -> list[str]:
 
 ENUM_TYPE = sa.Enum(enum.Enum, values_callable=enum_values)
 """Type of enum columns: a native enum, named after the class."""
+
+
+JSON_TYPES: dict[Any, Any] = {
+    dict[str, Any]: MutableDict.as_mutable(JSONB(none_as_null=True)),
+    list[Any]: MutableList.as_mutable(JSONB(none_as_null=True)),
+}
+"""Types of JSON columns, which notice a change in place; None is NULL."""
 
 
 def id_column() -> MappedColumn[int]:

@@ -2,8 +2,10 @@
 
 import enum
 from collections.abc import Callable
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.mutable import MutableDict, MutableList
 from sqlalchemy.orm import MappedColumn, mapped_column
 
 
@@ -23,6 +25,13 @@ ENUM_TYPE = sa.Enum(
     values_callable=enum_values,
 )
 """Type of enum columns: VARCHAR with a named CHECK from `add_enum_checks`."""
+
+
+JSON_TYPES: dict[Any, Any] = {
+    dict[str, Any]: MutableDict.as_mutable(sa.JSON(none_as_null=True)),
+    list[Any]: MutableList.as_mutable(sa.JSON(none_as_null=True)),
+}
+"""Types of JSON columns, which notice a change in place; None is NULL."""
 
 
 def id_column() -> MappedColumn[int]:

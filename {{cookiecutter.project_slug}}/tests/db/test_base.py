@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from sqlalchemy import ForeignKey, MetaData
+from sqlalchemy import ForeignKey, MetaData, select
 from sqlalchemy.exc import StatementError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
@@ -51,6 +51,25 @@ def test_every_constraint_and_index_has_a_unique_name() -> None:
 
 def test_repr_shows_only_loaded_columns() -> None:
     assert repr(Item(name="stone")) == "Item(name='stone')"
+
+
+@pytest.mark.usefixtures("items")
+async def test_json_is_saved_when_changed_in_place(database: Database) -> None:
+    async with database.transaction() as session:
+        session.add(Item(name="stone", notes={}, steps=[]))
+        session.add(Item(name="sand", notes=None))
+    async with database.transaction() as session:
+        item = (
+            await session.scalars(select(Item).where(Item.notes.is_not(None)))
+        ).one()
+        assert item.notes is not None and item.steps is not None
+        item.notes["colour"] = "grey"
+        item.steps.append(1)
+    async with database.read_session() as session:
+        item = (
+            await session.scalars(select(Item).where(Item.steps.is_not(None)))
+        ).one()
+        assert (item.notes, item.steps) == ({"colour": "grey"}, [1])
 
 
 def test_uuid7_sorts_by_time() -> None:

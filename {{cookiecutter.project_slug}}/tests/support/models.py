@@ -4,7 +4,7 @@ import enum
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, MetaData
+from sqlalchemy import ForeignKey, MetaData
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from {{cookiecutter.project_slug}}.db import base
@@ -33,7 +33,8 @@ class Item(base.IntegerId, base.Timestamps, SupportBase):
     size: Mapped[int] = mapped_column(default=1)
     colour: Mapped[Colour] = mapped_column(default=Colour.RED)
     seen_at: Mapped[datetime | None]
-    notes: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    notes: Mapped[dict[str, Any] | None]
+    steps: Mapped[list[Any] | None]
     components: Mapped[list["Component"]] = relationship(lazy="raise_on_sql")
 
 

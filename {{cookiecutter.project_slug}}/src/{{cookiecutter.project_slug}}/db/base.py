@@ -21,7 +21,7 @@ from sqlalchemy.orm import (
     mapped_column,
 )
 
-from .types import ENUM_TYPE, TABLE_HOOKS, id_column, utc_now
+from .types import ENUM_TYPE, JSON_TYPES, TABLE_HOOKS, id_column, utc_now
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -61,7 +61,11 @@ NAMING_CONVENTION = {
 }
 """Constraint names: a migration cannot drop a constraint without one."""
 
-TYPE_ANNOTATION_MAP: dict[Any, Any] = {datetime: UTCDateTime(), enum.Enum: ENUM_TYPE}
+TYPE_ANNOTATION_MAP: dict[Any, Any] = {
+    datetime: UTCDateTime(),
+    enum.Enum: ENUM_TYPE,
+    **JSON_TYPES,
+}
 """Column types of annotations, beside SQLAlchemy's own."""
 
 
