@@ -54,6 +54,13 @@ def started(settings: Settings, **variables: str) -> Iterator[subprocess.Popen[s
             process.kill()
 
 
+def test_serve_ends_with_one_line_for_a_wrong_setting(settings: Settings) -> None:
+    with started(settings, API_PORT="many") as process:
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert said.startswith("API_PORT: ") and said.count("\n") == 1
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are for POSIX")
 @pytest.mark.parametrize("number", SIGNALS)
 def test_serve_runs_until_a_signal(settings: Settings, number: int) -> None:
