@@ -17,6 +17,9 @@ DIALECT_NAME = "postgresql"
 MAX_WRITERS = None
 """Transactions at a time: as many as there are connections."""
 
+GRACE_SECONDS = 5
+"""Seconds after `statement_timeout` in which the server must have answered."""
+
 _READS = re.compile(r"[\s(]*(select|with|values|table|show|explain)\b", re.I)
 _WRITES = re.compile(
     r"(?i)\b(insert\s+into|update\s+\S+\s+set|delete\s+from|merge\s+into"
@@ -43,6 +46,12 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
         hide_parameters=True,
         connect_args={
             "timeout": settings.database_connect_timeout,
+            # For a server that is too frozen to keep its own limit.
+            "command_timeout": (
+                settings.database_statement_timeout + GRACE_SECONDS
+                if settings.database_statement_timeout
+                else None
+            ),
             "server_settings": {"application_name": __name__.partition(".")[0]}
             | ({} if pooled else limits),
             # A cached statement would meet another client's on the pooler's connection.
@@ -59,7 +68,7 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
     @event.listens_for(engine.sync_engine, "handle_error")
     def forget_connection(context: Any) -> None:
         error = context.original_exception
-        if sqlstate(error) in SERVER_GONE or isinstance(error, ConnectionError):
+        if sqlstate(error) in SERVER_GONE or isinstance(error, OSError):
             context.is_disconnect = True
 
     return engine

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from async_app.db import CommitOutcomeUnknownError, Database
 from async_app.db.errors import is_retryable
@@ -399,3 +400,39 @@ async def test_reads_use_a_replica_and_hosts_are_chosen_by_role(
                 async with database.read_session() as session:
                     assert await session.scalar(port) == one.port
                 assert database.read_engine.pool is database.engine.pool
+
+
+async def test_a_frozen_server_hangs_no_writer(tmp_path: Path) -> None:
+    async with restartable(tmp_path / "server") as (url, _):
+        settings = Settings(
+            _env_file=None, database_url=url, database_statement_timeout=1
+        )
+        async with Database(settings) as database:
+            await make_counter(database)
+            server = [p for p in psutil.process_iter() if _serves(p, tmp_path)]
+            for process in server:
+                process.suspend()
+            try:
+                async with asyncio.timeout(60):
+                    blocks = (write_once(database) for _ in range(8))
+                    results = await asyncio.gather(*blocks, return_exceptions=True)
+            finally:
+                for process in server:
+                    process.resume()
+            assert all(isinstance(each, OSError) for each in results), results
+            assert database.pool_status()["in_use"] == 0
+            await database.run_in_transaction(grow)
+            assert await counted(database) == 1
+
+
+async def write_once(database: Database) -> None:
+    async with database.transaction() as session:
+        await grow(session)
+
+
+def _serves(process: psutil.Process, folder: Path) -> bool:
+    """Return whether a process is a server in a folder, or a child of it."""
+    for each in (process, process.parent()):
+        if each and each.name() == "postgres" and str(folder) in str(each.cmdline()):
+            return True
+    return False
