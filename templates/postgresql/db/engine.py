@@ -9,7 +9,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DisconnectionError, InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from .errors import SERVER_GONE, sqlstate
+from .errors import SERVER_GONE, is_stale, sqlstate
 from .settings import DatabaseSettings
 
 DIALECT_NAME = "postgresql"
@@ -62,6 +62,7 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
         pool_timeout=settings.database_pool_timeout,
     )
     _ping_idle_connections(engine, settings.database_ping_after)
+    _repeat_stale_statements(engine)
     if pooled:
         _limit_each_transaction(engine, limits)
 
@@ -121,6 +122,26 @@ def _ping_idle_connections(engine: AsyncEngine, idle_seconds: float) -> None:
                 engine.dialect.do_ping(connection)
             except Exception as error:
                 raise DisconnectionError from error
+
+
+def _repeat_stale_statements(engine: AsyncEngine) -> None:
+    """Repeat a statement whose plan is stale, if its failure undid no other statement."""
+
+    @event.listens_for(engine.sync_engine, "do_execute")
+    def execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
+        connection = context.root_connection.connection
+        undoes_others = connection.driver_connection.is_in_transaction()
+        try:
+            cursor.execute(statement, parameters)
+        except Exception as error:
+            if undoes_others or not is_stale(error):
+                raise
+            connection.rollback()
+            # SQLAlchemy's own hooks: forget all plans, and use none of them.
+            context.handle_dbapi_exception(error)
+            context.pre_exec()
+            cursor.execute(statement, parameters)
+        return True
 
 
 def _limit_each_transaction(engine: AsyncEngine, limits: dict[str, str]) -> None:

