@@ -170,7 +170,7 @@ def backfill(
     table: str,
     values: Mapping[str, Any],
     *,
-    where: sa.ColumnElement[bool] | None = None,
+    where: sa.ColumnElement[bool] | sa.TextClause | None = None,
     batch: int = 10_000,
     pause: float = 0.0,
     schema: str | None = None,
@@ -192,7 +192,7 @@ def backfill(
         schema: The schema of the table.
     """
     target = sa.table(table, *map(sa.column, values), schema=schema)
-    conditions = [] if where is None else [where]
+    conditions: list[Any] = [] if where is None else [where]
     if op.get_context().as_sql:
         literals = {
             name: value if isinstance(value, sa.ClauseElement) else sa.literal(value)
