@@ -1,7 +1,4 @@
-"""Run the recipes of the guide to migrations while clients read and write, on PostgreSQL.
-
-On SQLite the guide says to migrate while nothing writes.
-"""
+"""Run the recipes of the guide to migrations while clients read and write."""
 
 import socket
 import subprocess
@@ -23,7 +20,7 @@ from uuid import uuid4
 import pytest
 
 from support.combinations import PROJECTS
-from support.installing import Install, Installed
+from support.installing import Install
 from support.migrating import (
     MODELS,
     REVISION,
@@ -116,9 +113,18 @@ BOTH = replace(
     columns=f"author: Mapped[str | None]\n{NULLABLE}",
     values="author='a', writer='a'",
 )
-SAD = Code("mood: Mapped[Mood]", "mood=Mood.SAD", 'SAD = "sad"\nCALM = "calm"')
-CALM = Code("mood: Mapped[Mood]", "mood=Mood.CALM", migrates=True)
-GLAD = replace(CALM, moods='GLAD = "glad"\nCALM = "calm"')
+SAD = Code("mood: Mapped[Mood]", "mood=Mood.SAD", 'CALM = "calm"\nSAD = "sad"')
+GLAD = replace(
+    SAD, values="mood=Mood.CALM", moods='CALM = "calm"\nGLAD = "glad"', migrates=True
+)
+
+
+def rename(expand: str, fill: str, *contract: str) -> list[Code | str]:
+    """Rename a column that is NOT NULL, in four steps."""
+    both_read_new = replace(BOTH, read="writer")
+    new = Code(NULLABLE, "writer='a'", read="writer")
+    return [OLD, expand, BOTH, fill, both_read_new, new, *contract]
+
 
 # Code that is deployed, and revisions that are applied.
 RECIPES: dict[str, list[Code | str]] = {
@@ -134,22 +140,18 @@ RECIPES: dict[str, list[Code | str]] = {
         online.add_check("ck", "books", "series > 0")
         """,
     ],
-    "rename": [
-        OLD,
+    "rename": rename(
         """
         op.add_column("books", sa.Column("writer", sa.String()))
         op.alter_column("books", "author", nullable=True)
         """,
-        BOTH,
         """
         empty = sa.column("writer").is_(None)
         online.backfill("books", {"writer": sa.column("author")}, where=empty)
         """,
-        replace(BOTH, read="writer"),
-        Code(NULLABLE, "writer='a'", read="writer"),
         'online.set_not_null("books", "writer")',
         'op.drop_column("books", "author")',
-    ],
+    ),
     "enum": [
         SAD,
         replace(SAD, values="mood=Mood.CALM"),
@@ -157,7 +159,6 @@ RECIPES: dict[str, list[Code | str]] = {
         calm, sad = sa.text("'calm'"), sa.text("mood = 'sad'")
         online.backfill("books", {"mood": calm}, where=sad)
         """,
-        CALM,
         GLAD,
         replace(GLAD, values="mood=Mood.GLAD", migrates=False),
     ],
@@ -167,32 +168,41 @@ RECIPES: dict[str, list[Code | str]] = {
         Code("pages: Mapped[int] = mapped_column(sa.BigInteger)", "pages=2**33"),
     ],
 }
-
-
-@pytest.fixture(scope="module")
-def server(install: Install) -> Iterator[tuple[Installed, str]]:
-    """An installed project, and the URL of its embedded server."""
-    project = install(PROJECTS["postgresql-api-bare"])
-    with run_embedded_server(project.project, project.python, project.env) as url:
-        yield project, url
+ON_SQLITE = rename(
+    """
+    with op.batch_alter_table("books") as batch_op:
+        batch_op.add_column(sa.Column("writer", sa.String()))
+        batch_op.alter_column("author", nullable=True)
+    """,
+    'op.execute("UPDATE books SET writer = author WHERE writer IS NULL")',
+    """
+    with op.batch_alter_table("books") as batch_op:
+        batch_op.alter_column("writer", nullable=False)
+        batch_op.drop_column("author")
+    """,
+)
 
 
 @pytest.fixture
-def project(server: tuple[Installed, str], tmp_path: Path) -> MigratedProject:
-    """A copy of the project, with its own database."""
-    installed, url = server
+def project(
+    database: str, installed: Install, tmp_path: Path
+) -> Iterator[MigratedProject]:
+    """A copy of a project with an API, and its database."""
+    environment = installed(PROJECTS[f"{database}-api-bare"])
+    python, env = environment.python, environment.env
     project = MigratedProject(
-        rendered=copy_project(installed.project, tmp_path),
-        database="postgresql",
-        url=url,
-        python=installed.python,
-        env=installed.env,
+        rendered=copy_project(environment.project, tmp_path),
+        database=database,
+        url=f"sqlite:///{tmp_path / 'app.db'}",
+        python=python,
+        env=env,
         folder=tmp_path,
-        psql_path=find_psql(installed.python),
     )
-    name = f"test_{uuid4().hex}"
-    project.sql(f"CREATE DATABASE {name}")
-    return replace(project, url=f"{url.rpartition('/')[0]}/{name}")
+    if database == "sqlite":
+        yield project
+        return
+    with run_embedded_server(project.rendered, python, env) as url:
+        yield replace(project, url=url, psql_path=find_psql(python))
 
 
 def write_code(project: MigratedProject, code: Code) -> None:
@@ -210,7 +220,8 @@ def write_code(project: MigratedProject, code: Code) -> None:
 def migrate(project: MigratedProject, up: str) -> None:
     """Write a revision by hand and apply it."""
     follows, name = project.version()[0], uuid4().hex
-    up = indent(IMPORT_ONLINE + dedent(up).strip() + "\n", "    ")
+    helpers = IMPORT_ONLINE if project.database == "postgresql" else ""
+    up = indent(helpers + dedent(up).strip() + "\n", "    ")
     text = REVISION.format(name=name, follows=follows, up=up, down="    pass")
     (project.versions / f"{name}.py").write_text(text)
     project.alembic("upgrade head")
@@ -281,7 +292,11 @@ def clients(ports: list[int]) -> Iterator[Counter[str]]:
             stopped.set()
 
 
-@pytest.mark.parametrize("steps", RECIPES.values(), ids=RECIPES)
+@pytest.mark.parametrize(
+    ("database", "steps"),
+    [*(("postgresql", steps) for steps in RECIPES.values()), ("sqlite", ON_SQLITE)],
+    ids=[*RECIPES, "rename-on-sqlite"],
+)
 def test_no_request_fails_while_a_recipe_runs(
     project: MigratedProject, steps: list[Code | str]
 ) -> None:
@@ -294,7 +309,8 @@ def test_no_request_fails_while_a_recipe_runs(
         "CREATE TABLE series (id int PRIMARY KEY)",
         "INSERT INTO series VALUES (1)",
         f"INSERT INTO books (title, {', '.join(given)})"
-        f" SELECT n, {', '.join(given.values())} FROM generate_series(1, {ROWS}) n",
+        f" WITH RECURSIVE numbers AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM numbers"
+        f" WHERE n < {ROWS}) SELECT n, {', '.join(given.values())} FROM numbers",
     )
     with ExitStack() as stack:
         servers = [stack.enter_context(ExitStack())]
