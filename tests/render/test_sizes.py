@@ -53,7 +53,7 @@ def test_the_default_project_is_small(rendered: Render, part: str, limit: int) -
 
 @pytest.mark.parametrize(
     ("part", "limit"),
-    {"lines of the package": 7065, "files": 140, "lines": 14935}.items(),
+    {"lines of the package": 7080, "files": 140, "lines": 14970}.items(),
 )
 def test_the_largest_project_is_small(rendered: Render, part: str, limit: int) -> None:
     assert sizes(rendered(**EVERYTHING))[part] <= limit
@@ -61,7 +61,7 @@ def test_the_largest_project_is_small(rendered: Render, part: str, limit: int) -
 
 # On SQLite the history of statements is a part of it: decision 20.
 @pytest.mark.parametrize(
-    ("database", "limit"), {"sqlite": 765, "postgresql": 705}.items()
+    ("database", "limit"), {"sqlite": 765, "postgresql": 710}.items()
 )
 def test_the_data_layer_is_small(rendered: Render, database: str, limit: int) -> None:
     folder = rendered(**PROJECTS[database]).package / "db"
