@@ -4,6 +4,8 @@ import ast
 import re
 from collections.abc import Collection
 
+import pytest
+
 from support.migrating import (
     COLOUR,
     THING,
@@ -360,3 +362,104 @@ def test_a_type_of_another_kind_is_cast(project: MigratedProject) -> None:
     )
     message = failure_line(project.alembic("upgrade head", status=255))
     assert "You might need to specify" in message and "USING" in message
+
+
+# An argument of a table, the name of what is unique, and the values that it would refuse.
+UNIQUE = {
+    "constraint": (
+        'UniqueConstraint("name", "size")',
+        "uq_constraint_name_size",
+        "(a, 1) in 3 rows, (b, 2) in 2 rows",
+    ),
+    "whole": (
+        'Index("once", "name", unique=True)',
+        "once",
+        "(a) in 3 rows, (b) in 2 rows",
+    ),
+    "partial": (
+        'Index("some", "name", unique=True, sqlite_where=text("size > 1"),'
+        ' postgresql_where="size > 1")',
+        "some",
+        "(b) in 2 rows",
+    ),
+    "expression": (
+        'Index("upper", func.upper(sa.column("name")), unique=True)',
+        "upper",
+        "(A) in 3 rows, (B) in 2 rows",
+    ),
+    "different": ('UniqueConstraint("name", "id")', "", ""),
+    "missing": ('UniqueConstraint("colour")', "", ""),
+    "index": ('Index("more", "name")', "", ""),
+}
+
+
+def with_unique(*kinds: str, changed: bool = False) -> str:
+    """Declare a table for each kind."""
+    text = (
+        "    order: Mapped[int | None] = mapped_column(unique=True)" if changed else ""
+    )
+    return "".join(f"""
+    class {kind}(Model):
+        __tablename__ = "{kind}"
+        name: Mapped[str]
+        size: Mapped[int]
+        colour: Mapped[str | None]
+    {text}
+        __table_args__ = ({UNIQUE[kind][0] + "," if changed else ""})
+    """ for kind in kinds)
+
+
+def insert_duplicates(project: MigratedProject, table: str) -> None:
+    """Insert three rows and two rows that have the same values."""
+    rows = [("a", 1), ("a", 1), ("b", 2), ("a", 1), ("b", 2)]
+    now = "'2026-01-01 00:00:00'"
+    values = ", ".join(f"('{name}', {size}, {now}, {now})" for name, size in rows)
+    columns = "name, size, created_at, updated_at"
+    project.sql(f'INSERT INTO "{table}" ({columns}) VALUES {values}')
+
+
+@on_each
+def test_unique_is_refused_with_the_values_that_violate_it(
+    project: MigratedProject,
+) -> None:
+    # Alembic does not compare expressions of indexes on SQLite.
+    unknown = {"expression"} if project.database == "sqlite" else set()
+    kinds = {*UNIQUE} - unknown
+    project.write_models(with_unique(*kinds))
+    project.autogenerate("upgrade head")
+    for kind in kinds:
+        insert_duplicates(project, kind)
+    project.write_models(with_unique(*kinds, changed=True))
+    command = "revision --autogenerate -m change"
+    message = failure_line(project.alembic(command, status=255))
+    found = re.findall(
+        r"(\w+\.\w+): UNIQUE fails on rows with equal values: (.*?) \(de", message
+    )
+    names = {f"{kind}.{UNIQUE[kind][1]}": UNIQUE[kind][2] for kind in kinds}
+    assert dict(found) == {name: values for name, values in names.items() if values}
+    assert len(project.rendered.files("versions/*.py")) == 1
+    options = f"-x allow-data-loss={','.join(dict(found))}"
+    project.autogenerate(options=options)
+
+
+@on_each
+@pytest.mark.parametrize("kind", ["constraint", "whole"])
+def test_a_failed_upgrade_names_the_values_that_violate_unique(
+    project: MigratedProject, kind: str
+) -> None:
+    project.write_models(with_unique(kind))
+    project.autogenerate("upgrade head")
+    project.write_models(with_unique(kind, changed=True))
+    project.autogenerate()
+    insert_duplicates(project, kind)
+    schema = project.schema()
+    message = failure_line(project.alembic("upgrade head", status=255))
+    value = "a, 1" if kind == "constraint" else "a"
+    if project.database == "postgresql":
+        assert f"=({value}) is duplicated." in message
+    else:
+        assert f"(equal values: ({value}) in 3 rows, (b" in message
+        assert "; nothing of this run is left in the database)" in message
+    assert project.schema() == schema
+    project.sql(f'DELETE FROM "{kind}"')
+    project.alembic("upgrade head", "check")

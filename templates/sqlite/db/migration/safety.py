@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from alembic import context
 from alembic.ddl.sqlite import SQLiteImpl
+from alembic.operations import ops
 from alembic.script import Script
 from alembic.util import CommandError
 from sqlalchemy import (
@@ -28,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from .data_loss import find_duplicates
 from .runner import MigrationRunner
 
 LOCK_TIMEOUT_SECONDS = 600
@@ -277,6 +279,7 @@ def verify_revision(connection: Connection, revision: Script | None) -> Iterator
                 f"{name}: a rebuilt table cannot keep {', '.join(generated)}"
                 f" ({error.orig}); drop it first, and add it again after"
             ) from error
+        _note_duplicates(connection, error)
         raise
     finally:
         event.remove(connection, "before_cursor_execute", on_statement)
@@ -293,6 +296,17 @@ def verify_revision(connection: Connection, revision: Script | None) -> Iterator
         )
     if broken is not None and (new := _broken_references(connection) - broken):
         raise CommandError(f"{name}: rows would refer to missing rows: {min(new)}")
+
+
+def _note_duplicates(connection: Connection, error: DBAPIError) -> None:
+    """Add the values that violate UNIQUE to an error that names only the columns."""
+    failed = str(error.orig).partition("UNIQUE constraint failed: ")[2]
+    names = [each.rpartition(".") for each in failed.split(", ")]
+    table = names[0][0].removeprefix("_alembic_tmp_")
+    unique = ops.CreateUniqueConstraintOp(None, table, [name[2] for name in names])
+    if table and (values := find_duplicates(unique, connection)):
+        error.add_note(f"equal values: {values}")
+        error.add_note(SafeMigrationRunner.rollback_note)
 
 
 def _find_losses(

@@ -161,7 +161,8 @@ def process_revision_directives(
         return
     if context.dialect.supports_alter:
         _create_cycles_later(scripts[0])
-    losses = data_loss.find(found.ops, context.dialect)
+    assert context.connection is not None
+    losses = data_loss.find(found.ops, context.connection)
     lost = data_loss.accept(losses, "revision --autogenerate …")
     context.opts["template_args"]["allow_data_loss"] = lost
 

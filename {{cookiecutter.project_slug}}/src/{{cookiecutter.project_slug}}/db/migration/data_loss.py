@@ -1,6 +1,7 @@
 """Data loss: operations that may lose values, refused unless the command names them."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from math import inf
 from typing import Any, NamedTuple
@@ -61,13 +62,17 @@ def accept(losses: Iterable[Loss], command: str) -> list[str]:
     return sorted({loss.name for loss in losses})
 
 
-def find(found: Iterable[ops.MigrateOperation], dialect: sa.Dialect) -> Iterator[Loss]:
+def find(
+    found: Iterable[ops.MigrateOperation], connection: sa.Connection
+) -> Iterator[Loss]:
     """Find the operations of a new revision that lose values, or fail on rows."""
     found = list(found)
     created = [op for op in found if isinstance(op, ops.CreateTableOp)]
+    new = {qualified(op.schema, op.table_name) for op in created}
     for op in found:
         if isinstance(op, ops.ModifyTableOps):
-            yield from _find_in_table(op, dialect)
+            if qualified(op.schema, op.table_name) not in new:
+                yield from _find_in_table(op, connection)
         elif isinstance(op, ops.DropTableOp):
             columns = {column.name for column in op.to_table().columns}
             like = [
@@ -87,7 +92,10 @@ def find(found: Iterable[ops.MigrateOperation], dialect: sa.Dialect) -> Iterator
             )
 
 
-def _find_in_table(table: ops.ModifyTableOps, dialect: sa.Dialect) -> Iterator[Loss]:
+def _find_in_table(
+    table: ops.ModifyTableOps, connection: sa.Connection
+) -> Iterator[Loss]:
+    dialect = connection.dialect
     added = [op.column for op in table.ops if isinstance(op, ops.AddColumnOp)]
     for op in table.ops:
         if isinstance(op, ops.DropColumnOp):
@@ -124,9 +132,8 @@ def _find_in_table(table: ops.ModifyTableOps, dialect: sa.Dialect) -> Iterator[L
                 yield Loss(
                     name,
                     "NOT NULL fails on rows without a value"
-                    " (write an empty revision that backfills with an UPDATE, then"
-                    f" op.alter_column({table.table_name!r}, {op.column_name!r},"
-                    " nullable=False))",
+                    " (write an empty revision that fills them first:"
+                    " docs/migrations.md#not-null)",
                 )
             if change := narrowing(op, dialect):
                 yield Loss(
@@ -134,6 +141,49 @@ def _find_in_table(table: ops.ModifyTableOps, dialect: sa.Dialect) -> Iterator[L
                     f"{change} may lose values (add a column of the new type, copy,"
                     " compare, drop the old one: docs/migrations.md)",
                 )
+        elif isinstance(op, ops.CreateUniqueConstraintOp | ops.CreateIndexOp):
+            if values := find_duplicates(op, connection):
+                unique: Any = op.to_diff_tuple()[1]
+                yield Loss(
+                    qualified(table.schema, table.table_name, unique.name),
+                    f"UNIQUE fails on rows with equal values: {values} (delete or merge"
+                    " them first, in an empty revision)",
+                )
+
+
+def find_duplicates(
+    op: ops.CreateUniqueConstraintOp | ops.CreateIndexOp, connection: sa.Connection
+) -> str:
+    """Describe values that a unique constraint or index would refuse, three at most.
+
+    None are known of a column that the database does not have yet.
+    """
+    if isinstance(op, ops.CreateIndexOp) and not op.unique:
+        return ""
+    names = (each for each in op.columns if isinstance(each, str))
+    table = sa.table(op.table_name, *map(sa.column, names), schema=op.schema)
+
+    def sql(part: Any) -> sa.ColumnElement[Any]:
+        # With its table: a name that is no column may be read as a text.
+        part = table.c.get(part, sa.text(part)) if isinstance(part, str) else part
+        options = {"literal_binds": True}
+        return sa.literal_column(str(part.compile(connection, compile_kwargs=options)))
+
+    columns = [sql(each) for each in op.columns]
+    count = sa.func.count()
+    query = sa.select(count, *columns).select_from(table).group_by(*columns)
+    dialect = connection.dialect.name
+    if not op.kw.get(f"{dialect}_nulls_not_distinct"):
+        query = query.where(*(each.is_not(None) for each in columns))
+    if (predicate := op.kw.get(f"{dialect}_where")) is not None:
+        query = query.where(sql(predicate))
+    query = query.having(count > 1).order_by(count.desc()).limit(3)
+    with suppress(sa.exc.DBAPIError), connection.begin_nested():
+        return ", ".join(
+            f"({', '.join(f'{value!s:.60}' for value in values)}) in {rows} rows"
+            for rows, *values in connection.execute(query)
+        )
+    return ""
 
 
 def qualified(*parts: str | None) -> str:

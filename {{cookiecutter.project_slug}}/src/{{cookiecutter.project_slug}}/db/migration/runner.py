@@ -282,9 +282,13 @@ class MigrationRunner(ABC):
             if versions in frame.filename
         ]
         place = lines[-1] if lines else ""
-        hint = getattr(error.orig and error.orig.__cause__, "hint", None) or ""
+        text = str(error.orig)
+        # Not every release of SQLAlchemy keeps what the server adds.
+        for part in ("detail", "hint"):
+            added = getattr(error.orig and error.orig.__cause__, part, None) or ""
+            text += "" if added in text else f": {added}"
         hints = (cure for words, cure in HINTS.items() if words in str(error.orig))
-        text = " ".join(f"{error.orig} {hint} {next(hints, '')}".split())
+        text = " ".join(f"{text} {next(hints, '')}".split())
         state = "; ".join(getattr(error, "__notes__", [self.rollback_note]))
         return f"{place}{text} ({state})"
 
