@@ -17,6 +17,7 @@ from alembic.autogenerate import comparators, renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.ddl.postgresql import CreateExcludeConstraintOp, PostgresqlImpl
 from alembic.operations import Operations, ops
+from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError, DispatchPriority
 from alembic_postgresql_enum.add_postgres_using_to_text import (
     PostgresUsingAlterColumnOp,
@@ -28,6 +29,7 @@ from sqlalchemy import (
     Connection,
     DefaultClause,
     Enum,
+    MetaData,
     Table,
     UniqueConstraint,
     event,
@@ -40,7 +42,7 @@ from sqlalchemy.dialects.postgresql.base import PGInspector
 from sqlalchemy.exc import DBAPIError
 
 from ..errors import sqlstate
-from . import autogenerate
+from . import autogenerate, online
 from .data_loss import is_other_family
 from .differences import ChangeByHand
 from .runner import MigrationRunner
@@ -86,6 +88,8 @@ FROM pg_constraint c JOIN pg_class r ON r.oid = conrelid
 WHERE contype IN ('u', 'x') AND connamespace = to_regnamespace(:schema)
 """
 
+FILE = "SELECT pg_relation_filenode('pg_temp.probe_')"
+
 logger = logging.getLogger("alembic.runner")
 
 
@@ -96,6 +100,7 @@ class SafeMigrationRunner(MigrationRunner):
     options: ClassVar[dict[str, Any]] = {
         "transaction_per_migration": True,
         "render_item": lambda *arguments: render_item(*arguments),
+        "process_revision_directives": lambda *arguments: warn_and_process(*arguments),
     }
     rollback_note = "nothing of this revision is left in the database"
     backup_hint = "pg_dump --format=custom --file=backup.dump"
@@ -258,6 +263,38 @@ class SafeMigrationRunner(MigrationRunner):
                 finally:
                     savepoint.rollback()
         return clean(found) in map(clean, written)
+
+    def rewrites(self, op: Any, change: str) -> bool:
+        """Return whether ALTER TABLE would rewrite all rows; true if nothing tells.
+
+        The server gives the table another file then, also an empty copy of it.
+        """
+        if not self._may_create_temporary_tables:
+            return True
+        connection = context.get_bind()
+        names = connection.dialect.identifier_preparer
+        table = names.format_table(Table(op.table_name, MetaData(), schema=op.schema))
+        with connection.begin_nested() as savepoint:
+            try:
+                connection.exec_driver_sql(f"CREATE TEMP TABLE probe_ (LIKE {table})")
+                before = connection.exec_driver_sql(FILE).scalar()
+                connection.exec_driver_sql(f"ALTER TABLE pg_temp.probe_ {change}")
+                return before != connection.exec_driver_sql(FILE).scalar()
+            except DBAPIError:
+                return True
+            finally:
+                savepoint.rollback()
+
+
+def warn_and_process(
+    context: MigrationContext, revision: Any, scripts: list[ops.MigrationScript]
+) -> None:
+    """Process a new revision, and warn of what blocks others."""
+    autogenerate.process_revision_directives(context, revision, scripts)
+    for script in scripts:
+        assert script.upgrade_ops is not None
+        for line in online.describe_blocking(script.upgrade_ops, context):
+            logger.warning(line)
 
 
 @comparators.dispatch_for("table", priority=DispatchPriority.LAST)

@@ -12,8 +12,14 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
+from alembic.ddl.postgresql import CreateExcludeConstraintOp
+from alembic.operations import ops
+from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
+from alembic_postgresql_enum.operations.sync_enum_values import SyncEnumValuesOp
 from sqlalchemy.exc import DBAPIError
+
+from .data_loss import qualified
 
 INDEX_IS_VALID = """
 SELECT indisvalid FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
@@ -26,6 +32,34 @@ WHERE conrelid = to_regclass(:table) AND conname = :name
 COLUMN_IS_NOT_NULL = """
 SELECT attnotnull FROM pg_attribute
 WHERE attrelid = to_regclass(:table) AND attname = :name
+"""
+
+ALL = "blocks readers and writers (ACCESS EXCLUSIVE lock) while it"
+READ, REWRITE = f"{ALL} reads all rows", f"{ALL} rewrites all rows"
+QUIET = "run it while nothing uses the table"
+LATER = "set the default in a later revision, then call online.backfill"
+COPY = "add a column of that type, call online.backfill, drop this"
+BLOCKING = {
+    ops.CreateIndexOp: (
+        "CREATE INDEX blocks writers (SHARE lock) while it reads all rows",
+        "call online.create_index_concurrently",
+    ),
+    ops.CreateForeignKeyOp: (
+        "FOREIGN KEY blocks writers of both tables (SHARE ROW EXCLUSIVE lock) while it"
+        " reads all rows",
+        "call online.add_foreign_key",
+    ),
+    ops.CreateCheckConstraintOp: (f"CHECK {READ}", "call online.add_check"),
+    ops.CreateUniqueConstraintOp: (
+        f"UNIQUE {READ}",
+        "call online.create_index_concurrently(…, unique=True), then"
+        " op.execute('ALTER TABLE … ADD CONSTRAINT … UNIQUE USING INDEX …')",
+    ),
+    CreateExcludeConstraintOp: (f"EXCLUDE {READ}", QUIET),
+}
+"""Operations that block others, and what to do instead.
+
+https://www.postgresql.org/docs/current/sql-altertable.html
 """
 
 logger = logging.getLogger("alembic.runner")
@@ -224,6 +258,57 @@ def backfill(
         if last is None:
             return
         connection.execute(sa.select(sa.func.pg_sleep(pause)))
+
+
+def describe_blocking(
+    found: ops.UpgradeOps, context: MigrationContext
+) -> Iterator[str]:
+    """Describe the operations that block users of a table that exists, and the recipe.
+
+    A table that is empty here may be large in production.
+    """
+    tables = (each for each in found.ops if isinstance(each, ops.CreateTableOp))
+    created = {qualified(each.schema, each.table_name) for each in tables}
+    for each in found.ops:
+        lines: list[tuple[str, Any, str, str]] = []
+        if isinstance(each, ops.ModifyTableOps):
+            table = qualified(each.schema, each.table_name)
+            for change in each.ops:
+                lines += [(table, *line) for line in _find_blocking(change, context)]
+        elif isinstance(each, SyncEnumValuesOp):
+            columns = each.affected_columns
+            what = f"ALTER TYPE {REWRITE}"
+            lines = [(c.table_name, c.column_name, what, QUIET) for c in columns]
+        for table, name, what, recipe in lines:
+            if table not in created:
+                yield (
+                    f"{qualified(table, name)}: {what}. If the table is large, {recipe}:"
+                    " docs/migrations.md"
+                )
+
+
+def _find_blocking(
+    change: Any, context: MigrationContext
+) -> Iterator[tuple[Any, str, str]]:
+    """Yield the name of what changes, whom that blocks, and the recipe."""
+    dialect: Any = context.dialect
+    rewrites = context.opts["runner"].rewrites
+    match change:
+        case ops.AddColumnOp(column=column) if column.server_default is not None:
+            sql = dialect.ddl_compiler(dialect, None).get_column_specification(column)
+            # The type of an enum may be new, and its default is a constant.
+            if not isinstance(column.type, sa.Enum) and rewrites(change, f"ADD {sql}"):
+                fixed = isinstance(column.server_default, sa.Computed | sa.Identity)
+                yield column.name, f"ADD COLUMN {REWRITE}", QUIET if fixed else LATER
+        case ops.AlterColumnOp(column_name=name, modify_type=new):
+            sql = new and f"TYPE {new.compile(dialect)}"
+            column = dialect.identifier_preparer.quote(name)
+            if sql and rewrites(change, f"ALTER {column} {sql}"):
+                yield name, f"{sql} {REWRITE}", COPY
+            if change.modify_nullable is False:
+                yield name, f"SET NOT NULL {READ}", "call online.set_not_null"
+        case _ if type(change) in BLOCKING:
+            yield change.to_diff_tuple()[1].name, *BLOCKING[type(change)]
 
 
 def _add_and_validate(
