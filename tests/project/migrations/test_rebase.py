@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -377,6 +378,59 @@ def test_a_deleted_revision_of_main_is_named(repository: Repository) -> None:
     assert f"databases may have run {shared.name} as main has it" in repository.check(
         status=1
     )
+
+
+SQUASHED = """
+    from ..db import Base
+
+    class Start(Base):
+        __tablename__ = "start"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    class Colour(enum.Enum):
+        RED = "red"
+
+    class Thing(Model):
+        name: Mapped[str]
+"""
+ADDED = """
+        colour: Mapped[Colour | None]
+        start_id: Mapped[int | None] = mapped_column(ForeignKey("start.id"), index=True)
+"""
+
+
+@on_each
+def test_a_squash_leaves_old_databases_as_they_are(repository: Repository) -> None:
+    old = repository.project
+    for models in (SQUASHED, SQUASHED + ADDED):
+        old.write_models(models)
+        old.alembic("upgrade head", "revision --autogenerate -m change", "upgrade head")
+    old.sql("INSERT INTO things (name, colour) VALUES ('kept', 'red')")
+
+    def state() -> list[list[str]]:
+        return [old.schema(), old.version(), old.sql("SELECT * FROM things")]
+
+    before = state()
+    repository.commit()
+    repository.branch("squash", "main")
+    new = replace(old, url=f"{old.url}_empty")
+    if old.psql_path:
+        old.sql(f"CREATE DATABASE {new.url.rpartition('/')[2]}")
+    for name in repository.files():
+        (old.versions / name).unlink()
+    new.alembic(f"revision --autogenerate --rev-id {before[1][0]} -m squash")
+    assert "2 passed" in repository.check()
+    assert "nothing to rebase" in repository.rebase()
+    old.alembic("upgrade head", "check")
+    assert state() == before
+    new.alembic("upgrade head", "check")
+    assert new.schema() == old.schema()
+    # On main it is a revision like any other.
+    repository.commit()
+    repository.git("branch", "--force", "main")
+    (squash,) = old.versions.glob("*squash.py")
+    squash.write_text(squash.read_text() + "# An edit.\n")
+    assert f"databases may have run {squash.name}" in repository.check(status=1)
 
 
 @on_each

@@ -49,11 +49,24 @@ def main_branch(folder: Path) -> str:
 
 
 def changed_revisions(folder: Path) -> list[str]:
-    """List the revisions of main that were edited or deleted; fail without a main."""
+    """List the revisions of main that were edited or deleted; fail without a main.
+
+    Not those of a squash: the first revision here replaces all that it follows there.
+    """
+    branch = main_branch(folder)
     # Those that main got later are not deleted, so compare with the common ancestor.
     options = ("--name-only", "--merge-base", "--no-renames", "--diff-filter=MDT")
-    paths = (main_branch(folder), "--", "versions/*.py")
-    return [Path(name).name for name in _git(folder, "diff", *options, *paths)]
+    paths = (branch, "--", "versions/*.py")
+    names = [Path(name).name for name in _git(folder, "diff", *options, *paths)]
+    if not names:
+        return []
+    theirs = _read_branch(folder, branch)
+    squashed: set[str] = set()
+    for first in ScriptDirectory(str(folder)).get_bases():
+        if first in Revisions.of(theirs).known:
+            chain = [*theirs.iterate_revisions(first, "base")]
+            squashed.update(Path(each.path).name for each in chain if chain[1:])
+    return [name for name in names if name not in squashed]
 
 
 def rebase(
@@ -65,7 +78,7 @@ def rebase(
     run one. It would never run those of the branch that come before from now on.
     """
     script = ScriptDirectory(str(folder))
-    here, theirs = Revisions.of(script), _read_branch(folder, branch)
+    here, theirs = Revisions.of(script), Revisions.of(_read_branch(folder, branch))
     newest_first = script.walk_revisions()
     own = [each for each in newest_first if each.revision not in theirs.known][::-1]
     if own:
@@ -130,13 +143,15 @@ def add_command(
     parser.add_argument("--ignore-database", action="store_true")
 
 
-def _read_branch(folder: Path, branch: str) -> Revisions:
+def _read_branch(folder: Path, branch: str) -> ScriptDirectory:
     with TemporaryDirectory() as copy:
         (Path(copy) / "versions").mkdir()
         for name in _git(folder, "ls-tree", "--name-only", branch, "versions/"):
             lines = _git(folder, "show", f"{branch}:./{name}")
             (Path(copy) / name).write_text("\n".join(lines), encoding="utf-8")
-        return Revisions.of(ScriptDirectory(copy))
+        script = ScriptDirectory(copy)
+        script.get_heads()  # Reads all files, which are deleted now.
+        return script
 
 
 def _verify(own: list[Script], here: Revisions, theirs: Revisions, branch: str) -> None:
