@@ -5,6 +5,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import pytest
+
 from support.migrating import (
     CREATE_THINGS,
     THING,
@@ -131,3 +133,35 @@ def test_each_step_is_logged_with_number_total_and_time(
         ("reverted", "1", "2", "011_step11"),
         ("reverted", "2", "2", "010_step10"),
     ]
+
+
+@on_each
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def upgrade(:", "broken.py:1: SyntaxError: invalid syntax. "),
+        ("\nimport nothing", "broken.py:2: ModuleNotFoundError: No module named"),
+        ("<<<<<<< HEAD", "broken.py:1: SyntaxError: "),
+        ('revision, down_revision = "b1", "a9"', "no file has revision 'a9', which"),
+    ],
+)
+def test_a_broken_revision_is_one_sentence(
+    project: MigratedProject, text: str, message: str
+) -> None:
+    project.write_revision("one", CREATE_THINGS)
+    project.alembic("upgrade head")
+    (project.versions / "broken.py").write_text(text)
+    for command in ("check", "upgrade head"):
+        assert message in failure_line(project.alembic(command, status=255))
+    for command, status in (("db history", 1), ("db rebase", 1), ("doctor", 1)):
+        done = run(
+            *(project.python, "-m", "async_app", *command.split()),
+            cwd=project.rendered.path,
+            env=project.variables,
+            status=status,
+        )
+        output = done.stdout + done.stderr
+        assert message in output and "Traceback" not in output
+    assert re.search("ok +database +ready", output)
+    (project.versions / "broken.py").unlink()
+    project.alembic("upgrade head")

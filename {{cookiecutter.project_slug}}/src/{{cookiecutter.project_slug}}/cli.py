@@ -75,7 +75,9 @@ def db(
 ) -> None:
     """Run a command of Alembic; an installed wheel needs no alembic.ini for it."""
     from alembic.config import CommandLine, Config
+    from alembic.util import CommandError
 
+    from .db.migration.directory import explain_broken_revision
     from .db.migration.rebase import add_command
     from .migrations import directory
 
@@ -87,7 +89,11 @@ def db(
     file = Path(__file__).resolve().parents[2] / "alembic.ini"
     checkout = file.is_file()
     config = Config(file, cmd_opts=options) if checkout else directory.config(options)
-    line.run_cmd(config, options)
+    try:
+        with explain_broken_revision():
+            line.run_cmd(config, options)
+    except CommandError as error:
+        sys.exit(f"FAILED: {error}")
 
 
 def run(program: Coroutine[Any, Any, Result]) -> Result:

@@ -1,8 +1,9 @@
 """Directory of revisions: commands on it from inside a program, and its state."""
 
+import traceback
 from argparse import Namespace
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from io import StringIO
@@ -11,7 +12,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
+from alembic.script import ScriptDirectory, revision
 from alembic.util import CommandError
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
@@ -22,6 +23,33 @@ from ..errors import DATABASE_ERRORS, UPGRADE, describe_error
 from ..settings import DatabaseSettings
 
 REBASE = f"{__name__.partition('.')[0]} db rebase"
+
+
+@contextmanager
+def explain_broken_revision() -> Iterator[None]:
+    """Fail with one sentence if a revision cannot be imported."""
+    try:
+        yield
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        places = [
+            (each.filename, each.lineno) for each in frames if each.name == "<module>"
+        ]
+        if isinstance(error, SyntaxError):
+            places.append((error.filename or "", error.lineno))
+        for file, line in reversed(places):
+            if (path := Path(file)).parent.name == "versions":
+                reason = traceback.format_exception_only(error)[-1].strip()
+                raise CommandError(
+                    f"{path.name}:{line}: {reason}. Alembic reads all revisions: fix this"
+                    " one, or delete it if no database has run it"
+                ) from error
+        if isinstance(error, KeyError) and frames[-1].filename == revision.__file__:
+            raise CommandError(
+                f"no file has revision {error}, which another one follows: restore it from"
+                f" the commit that git log --all -- '*{error.args[0]}*' shows"
+            ) from error
+        raise
 
 
 @dataclass(frozen=True)
@@ -39,6 +67,7 @@ class Revisions:
     known: frozenset[str]
 
     @classmethod
+    @explain_broken_revision()
     def of(cls, script: ScriptDirectory, current: Iterable[str] = ()) -> "Revisions":
         """Compare a database's revisions with those of a script directory."""
         known = frozenset(each.revision for each in script.walk_revisions())

@@ -21,7 +21,7 @@ from sqlalchemy.exc import StatementError
 from ..engine import DIALECT_NAME
 from ..settings import DatabaseSettings
 from . import autogenerate
-from .directory import Revisions, connect
+from .directory import Revisions, connect, explain_broken_revision
 
 logger = logging.getLogger("alembic.runner")
 
@@ -73,6 +73,7 @@ class MigrationRunner(ABC):
         self._steps: list[Any] | None = None
         self._total = 0
 
+    @explain_broken_revision()
     def run(self) -> None:
         """Run the command, online or offline."""
         _configure_logging(context.config)
