@@ -85,6 +85,24 @@ def test_a_value_is_added(project: MigratedProject, place: str) -> None:
 
 
 @on_each
+def test_an_enum_keeps_the_checks_that_use_it(project: MigratedProject) -> None:
+    check = """
+        other: Mapped[Colour | None]
+        __table_args__ = (
+            CheckConstraint("colour <> 'red' OR id > 0", name="Red: 100%"),
+            CheckConstraint("colour <> other", name="differ"),
+        )
+    """
+    project.write_models(RED_GREEN.rstrip() + check)
+    project.round_trip()
+    more = thing_with_colour(RED="red", GREEN="green", BLUE="blue")
+    project.write_models(more.rstrip() + check)
+    project.round_trip()
+    project.write_models(RED_GREEN.rstrip() + check)
+    project.round_trip()
+
+
+@on_each
 def test_a_value_that_rows_use_is_not_removed(project: MigratedProject) -> None:
     project.write_models(RED_GREEN)
     project.autogenerate("upgrade head")

@@ -87,6 +87,14 @@ SELECT relname, conname, pg_get_constraintdef(c.oid)
 FROM pg_constraint c JOIN pg_class r ON r.oid = conrelid
 WHERE contype IN ('u', 'x') AND connamespace = to_regnamespace(:schema)
 """
+ENUM_CHECKS = """
+SELECT DISTINCT 'ALTER TABLE ' || conrelid::regclass, quote_ident(conname),
+    pg_get_constraintdef(c.oid)
+FROM pg_constraint c JOIN pg_attribute ON attrelid = conrelid AND attnum = ANY (conkey)
+JOIN pg_type t ON atttypid IN (t.oid, typarray)
+WHERE contype = 'c' AND coninhcount = 0
+AND typname = :name AND typnamespace = to_regnamespace(quote_ident(:schema))
+"""
 
 FILE = "SELECT pg_relation_filenode('pg_temp.probe_')"
 
@@ -508,8 +516,8 @@ def render_added_values(_context: AutogenContext, change: Any) -> list[str]:
 
 
 @Operations.register_operation("sync_enum_values")
-class QuotedSyncEnumValues:
-    """Operation that quotes what the library puts into SQL as it is."""
+class SafeSyncEnumValues:
+    """Operation that does what the library leaves out: quotes, and CHECKs of the enum."""
 
     @classmethod
     def sync_enum_values(
@@ -521,7 +529,7 @@ class QuotedSyncEnumValues:
         affected_columns: Sequence[Any],
         **options: Any,
     ) -> None:
-        """Replace the values of an enum."""
+        """Replace the values of an enum, with its CHECKs dropped and created again."""
         columns: Any = []
         for column in affected_columns:
             if default := getattr(column, "existing_server_default", None):
@@ -531,9 +539,18 @@ class QuotedSyncEnumValues:
                 column = replace(column, existing_server_default=default)
             columns.append(column)
         values = [_literal(value)[1:-1].replace(":", "\\:") for value in new_values]
+        connection = operations.get_bind()
+        names = {"schema": enum_schema, "name": enum_name}
+        checks: Sequence[Any] = ()
+        if not operations.get_context().as_sql:
+            checks = connection.execute(text(ENUM_CHECKS), names).all()
+        for table, name, _ in checks:
+            connection.exec_driver_sql(f"{table} DROP CONSTRAINT {name}")
         SyncEnumValuesOp.sync_enum_values(
             operations, enum_schema, enum_name, values, columns, **options
         )
+        for table, name, definition in checks:
+            connection.exec_driver_sql(f"{table} ADD CONSTRAINT {name} {definition}")
 
 
 def _literal(value: str) -> str:
