@@ -108,6 +108,20 @@ def test_check_only_reads(project: MigratedProject) -> None:
     assert [line for line in skipped if line not in output] == [], output
 
 
+@on_each
+def test_an_empty_database_stays_empty(project: MigratedProject) -> None:
+    names = {
+        "sqlite": "SELECT name FROM sqlite_master",
+        "postgresql": "SELECT tablename FROM pg_tables WHERE schemaname = 'public'",
+    }
+    project.write_models(thing("1", "size > 0"))
+    project.alembic("check", status=255)
+    project.autogenerate("current")
+    project.alembic("check", status=255)
+    assert project.sql(names[project.database]) == []
+    project.alembic("upgrade head", "check")
+
+
 LEGITIMATE = """
     class Expression(Model):
         size: Mapped[int]

@@ -157,6 +157,7 @@ class MigrationRunner(ABC):
             connection=connection,
             target_metadata=metadata,
             runner=self,
+            dont_mutate=not _writes(),
             **(autogenerate.options(metadata) | self.options),
         )
         self._instrument_steps(connection)
