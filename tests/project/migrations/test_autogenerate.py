@@ -1,8 +1,11 @@
 """Test what autogenerate finds, ignores and refuses."""
 
+import pytest
+
 from support.migrating import (
     THING,
     MigratedProject,
+    failure_line,
     on_each,
     on_postgresql,
 )
@@ -182,3 +185,51 @@ def test_a_constraint_that_is_not_valid_yet_is_no_difference(
         cwd=project.rendered.path,
         env=project.variables | {"TEST_DATABASE_URL": project.url},
     )
+
+
+LONG_BY_CONVENTION = f"""
+    class Thing(Model):
+        __tablename__ = "{'t' * 40}"
+        {'x' * 40}: Mapped[int] = mapped_column(ForeignKey("{'t' * 40}.id"), index=True)
+        __table_args__ = (
+            UniqueConstraint("{'x' * 40}"), CheckConstraint("id > 0", name="{'c' * 60}")
+        )
+"""
+
+
+@on_postgresql
+def test_a_long_name_is_shortened_or_refused(project: MigratedProject) -> None:
+    project.write_models(LONG_BY_CONVENTION)
+    project.round_trip()
+    name = "x" * 64
+    for line in (
+        f'__tablename__ = "{name}"',
+        f"{name}: Mapped[int]",
+        f'kind: Mapped[str] = mapped_column(sa.Enum("a", name="{name}"))',
+        f'key: Mapped[int] = mapped_column(ForeignKey("things.id", name="{name}"))',
+        f'__table_args__ = (Index("{name}", "size"),)',
+        f'__table_args__ = (UniqueConstraint("size", name="{name}"),)',
+    ):
+        project.write_models(f"{THING}        size: Mapped[int]\n        {line}\n")
+        message = failure_line(project.alembic("check", status=255))
+        assert name in message and " 63 " in message
+    index = f'op.create_index("{name}", "alembic_version", ["version_num"])'
+    path = project.write_revision("long", index)
+    message = failure_line(project.alembic("upgrade heads", status=255))
+    assert message.startswith(f"FAILED: {path.name}:") and name in message
+
+
+@on_each
+@pytest.mark.parametrize(
+    "line",
+    [
+        '__table_args__ = (CheckConstraint("size > 0"),)',
+        'kind: Mapped[str] = mapped_column(sa.Enum("a", native_enum=False, create_constraint=True))',
+    ],
+)
+def test_a_check_without_a_name_is_refused(project: MigratedProject, line: str) -> None:
+    project.write_models(f"{THING}        size: Mapped[int]\n        {line}\n")
+    message = failure_line(
+        project.alembic("revision --autogenerate -m x", "upgrade head", status=255)
+    )
+    assert "a CheckConstraint of the table things needs name=…: " in message

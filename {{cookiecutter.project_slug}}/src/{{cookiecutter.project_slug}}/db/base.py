@@ -12,6 +12,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import DateTime, Dialect, MetaData, Table, TypeDecorator, event
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -52,7 +53,18 @@ class UTCDateTime(TypeDecorator[datetime]):
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
-NAMING_CONVENTION = {
+def given_name(constraint: Any, table: Table) -> str:
+    """Return the name of a CHECK, which nothing but its author can give."""
+    if isinstance(constraint.name, str):
+        return constraint.name
+    raise InvalidRequestError(
+        f"a CheckConstraint of the table {table.name} needs name=…:"
+        f" {constraint.sqltext}"
+    )
+
+
+NAMING_CONVENTION: dict[str, Any] = {
+    "constraint_name": given_name,
     "ix": "ix_%(column_0_N_label)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
     "ck": "ck_%(table_name)s_%(constraint_name)s",

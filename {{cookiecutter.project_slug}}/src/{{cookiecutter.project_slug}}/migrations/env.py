@@ -1,13 +1,13 @@
 """Alembic environment: the tables of the models, and the settings of the database."""
 
-from {{cookiecutter.project_slug}}.db import Base
-from {{cookiecutter.project_slug}}.db.base import import_submodules
+from {{cookiecutter.project_slug}}.db.migration.runner import (
+    load_models,
+)
 from {{cookiecutter.project_slug}}.db.migration.safety import (
     SafeMigrationRunner,
 )
 from {{cookiecutter.project_slug}}.settings import Settings
 
-import_submodules("{{cookiecutter.project_slug}}", "models")
-target_metadata = Base.metadata
+target_metadata = load_models()
 
 SafeMigrationRunner(target_metadata, Settings).run()

@@ -18,12 +18,13 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import Script
 from alembic.util import CommandError
 from sqlalchemy import (
+    Dialect,
     Enum,
     ForeignKeyConstraint,
     MetaData,
     TypeDecorator,
 )
-from sqlalchemy.schema import BLANK_SCHEMA
+from sqlalchemy.schema import BLANK_SCHEMA, conv
 
 from . import RawType, data_loss
 from .data_loss import qualified
@@ -144,6 +145,8 @@ def process_revision_directives(
             "no model was found, so every table would be dropped: put models into"
             " models/, or into a models.py of the package"
         )
+    assert context.dialect is not None
+    _refuse_long_names(context.opts["target_metadata"], context.dialect)
     config = alembic_context.config
     asked = getattr(config.cmd_opts, "cmd", [None])[0]
     if asked is command.check or config.attributes.get("check"):
@@ -165,6 +168,22 @@ def process_revision_directives(
     losses = data_loss.find(found.ops, context.connection)
     lost = data_loss.accept(losses, "revision --autogenerate …")
     context.opts["template_args"]["allow_data_loss"] = lost
+
+
+def _refuse_long_names(metadata: MetaData, dialect: Dialect) -> None:
+    """Refuse a name that the database would cut, and never be found by again."""
+    limit = dialect.max_identifier_length
+    for table in metadata.tables.values():
+        types = (column.type for column in table.columns)
+        parts = (table, *table.columns, *table.constraints, *table.indexes, *types)
+        for name in (getattr(part, "name", None) for part in parts):
+            # SQLAlchemy shortens the names that it makes by itself.
+            given = isinstance(name, str) and not isinstance(name, conv)
+            if given and len(str(name).encode()) > limit:
+                raise CommandError(
+                    f"{table.name}: the name {name} is longer than {limit} bytes:"
+                    " give a shorter one"
+                )
 
 
 def _create_cycles_later(script: ops.MigrationScript) -> None:

@@ -16,8 +16,9 @@ from alembic import context
 from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import Column, Connection, MetaData, Table
-from sqlalchemy.exc import StatementError
+from sqlalchemy.exc import InvalidRequestError, SQLAlchemyError
 
+from ..base import Base, import_models
 from ..engine import DIALECT_NAME
 from ..settings import DatabaseSettings
 from . import autogenerate
@@ -38,6 +39,15 @@ HINTS = {
 
 GC_THRESHOLD = 100_000
 """Objects between garbage collections, which would scan all imports and revisions."""
+
+
+def load_models() -> MetaData:
+    """Import the models; fail with one sentence if SQLAlchemy refuses one."""
+    try:
+        import_models()
+    except InvalidRequestError as error:
+        raise CommandError(str(error)) from error
+    return Base.metadata
 
 
 class MigrationRunner(ABC):
@@ -164,7 +174,7 @@ class MigrationRunner(ABC):
         try:
             with context.begin_transaction():
                 context.run_migrations()
-        except StatementError as error:
+        except SQLAlchemyError as error:
             connection.rollback()
             raise CommandError(self._locate(error)) from error
 
@@ -274,7 +284,7 @@ class MigrationRunner(ABC):
             f" alembic -x {IN_PRODUCTION} downgrade …"
         )
 
-    def _locate(self, error: StatementError) -> str:
+    def _locate(self, error: SQLAlchemyError) -> str:
         """Return one line: the error, and the line of the revision that raised it."""
         versions = str(Path(context.script.versions))
         frames = traceback.extract_tb(error.__traceback__)
@@ -284,13 +294,10 @@ class MigrationRunner(ABC):
             if versions in frame.filename
         ]
         place = lines[-1] if lines else ""
-        text = str(error.orig)
-        # Not every release of SQLAlchemy keeps what the server adds.
-        for part in ("detail", "hint"):
-            added = getattr(error.orig and error.orig.__cause__, part, None) or ""
-            text += "" if added in text else f": {added}"
-        hints = (cure for words, cure in HINTS.items() if words in str(error.orig))
-        text = " ".join(f"{text} {next(hints, '')}".split())
+        reason = getattr(error, "orig", None) or error
+        hint = getattr(reason.__cause__, "hint", None) or ""
+        hints = (cure for words, cure in HINTS.items() if words in str(reason))
+        text = " ".join(f"{reason} {hint} {next(hints, '')}".split())
         state = "; ".join(getattr(error, "__notes__", [self.rollback_note]))
         return f"{place}{text} ({state})"
 
