@@ -32,9 +32,7 @@ def explain_broken_revision() -> Iterator[None]:
         yield
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
-        places = [
-            (each.filename, each.lineno) for each in frames if each.name == "<module>"
-        ]
+        places = [(f.filename, f.lineno) for f in frames if f.name == "<module>"]
         if isinstance(error, SyntaxError):
             places.append((error.filename or "", error.lineno))
         for file, line in reversed(places):
