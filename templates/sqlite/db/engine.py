@@ -1,6 +1,7 @@
 """Engines of SQLite: one connection that writes, a pool that reads."""
 
 import logging
+import os
 import sqlite3
 from functools import partial
 from pathlib import Path
@@ -80,8 +81,14 @@ def _create_engine(
     foreign_keys: bool = True,
 ) -> AsyncEngine:
     url = settings.sqlalchemy_url
-    Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+    path = Path(str(url.database))
+    path.parent.mkdir(parents=True, exist_ok=True)
     connect = partial(Connection, history=StatementHistory())
+    closed = path.exists() and not path.with_name(f"{path.name}-wal").exists()
+    if closed and not foreign_keys and not os.access(path.parent, os.W_OK):
+        # WAL needs files beside it. A migration is brief enough to do without them.
+        url = url.set(database=path.as_uri(), query={"immutable": "1", "uri": "true"})
+        connect = partial(Connection)
     engine = create_async_engine(
         url,
         echo=settings.database_echo,
@@ -111,7 +118,7 @@ async def _configure(
     connection: Connection, *, foreign_keys: bool, read_only: bool
 ) -> None:
     [(mode,)] = await connection.execute_fetchall("PRAGMA journal_mode = WAL")
-    if mode != "wal":
+    if mode != "wal" and connection.history:
         # A lock would hold the event loop.
         connection.history = None
         logger.warning(

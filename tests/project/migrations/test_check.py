@@ -1,10 +1,19 @@
 """Test that `alembic check` finds what differs and nothing else, and only reads."""
 
+import os
 import re
+import shutil
 
 import pytest
 
-from support.migrating import MigratedProject, failure_line, on_each, on_postgresql
+from support.migrating import (
+    MigratedProject,
+    failure_line,
+    on_each,
+    on_postgresql,
+    on_sqlite,
+)
+from support.render import run
 
 FUNCTIONS = (
     "CREATE SEQUENCE counter",
@@ -120,6 +129,39 @@ def test_an_empty_database_stays_empty(project: MigratedProject) -> None:
     project.alembic("check", status=255)
     assert project.sql(names[project.database]) == []
     project.alembic("upgrade head", "check")
+
+
+@on_sqlite
+def test_a_read_only_file_and_folder_are_compared(project: MigratedProject) -> None:
+    project.write_models(thing("1", "size > 0"))
+    project.autogenerate("upgrade head")
+    # Permissions do not bind root, except without these capabilities.
+    drop = "--bounding-set=-dac_override,-dac_read_search"
+    prefix = () if os.geteuid() else ("setpriv", drop)
+    folder = project.folder / "read-only"
+    file = folder / "app.db"
+    folder.mkdir()
+    shutil.copy(project.file, file)
+    file.chmod(0o444)
+    for mode in (0o555, 0o755):
+        folder.chmod(mode)
+        for command, status, message in (
+            ("check", 0, "No new upgrade operations detected"),
+            ("current", 0, "(head)"),
+            ("upgrade head", 0, ""),
+            ("downgrade -1", 255, "attempt to write a readonly database"),
+        ):
+            done = run(
+                *(*prefix, project.python.with_name("alembic"), *command.split()),
+                cwd=project.rendered.path,
+                env=project.variables
+                | {"DATABASE_URL": f"sqlite:///{file}", "DATABASE_BACKUP": "false"},
+                status=status,
+            )
+            output = done.stdout + done.stderr
+            assert message in output and "Traceback" not in output
+            assert "journal" not in output
+    folder.chmod(0o755)
 
 
 LEGITIMATE = """
