@@ -295,9 +295,13 @@ class MigrationRunner(ABC):
         ]
         place = lines[-1] if lines else ""
         reason = getattr(error, "orig", None) or error
-        hint = getattr(reason.__cause__, "hint", None) or ""
+        text = str(reason)
+        # Not every release of SQLAlchemy keeps what the server adds.
+        for part in ("detail", "hint"):
+            added = getattr(reason.__cause__, part, None) or ""
+            text += "" if added in text else f": {added}"
         hints = (cure for words, cure in HINTS.items() if words in str(reason))
-        text = " ".join(f"{reason} {hint} {next(hints, '')}".split())
+        text = " ".join(f"{text} {next(hints, '')}".split())
         state = "; ".join(getattr(error, "__notes__", [self.rollback_note]))
         return f"{place}{text} ({state})"
 
