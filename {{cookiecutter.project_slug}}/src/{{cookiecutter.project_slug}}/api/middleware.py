@@ -123,8 +123,9 @@ class RequestLimitsMiddleware:
             response_started = True
             await send(message)
 
+        deadline = asyncio.timeout(self.timeout)
         try:
-            async with asyncio.timeout(self.timeout) as deadline:
+            async with deadline:
                 if _is_plain_read(scope):
                     # Holds no write lock, so a disconnect need not cancel it.
                     await self.app(scope, receive, send_in_time)

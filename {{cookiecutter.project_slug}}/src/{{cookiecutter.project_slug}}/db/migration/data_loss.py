@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from alembic import context
 from alembic.operations import Operations, ops, toimpl
 from alembic.util import CommandError
+from sqlalchemy.exc import DBAPIError
 
 SWITCH = "allow-data-loss"
 """Name of the `-x` argument that says what may be lost."""
@@ -162,10 +163,11 @@ def find_duplicates(
         return ""
     names = (each for each in op.columns if isinstance(each, str))
     table = sa.table(op.table_name, *map(sa.column, names), schema=op.schema)
+    known: Any = table.c
 
     def sql(part: Any) -> sa.ColumnElement[Any]:
         # With its table: a name that is no column may be read as a text.
-        part = table.c.get(part, sa.text(part)) if isinstance(part, str) else part
+        part = known.get(part, sa.text(part)) if isinstance(part, str) else part
         options = {"literal_binds": True}
         return sa.literal_column(str(part.compile(connection, compile_kwargs=options)))
 
@@ -178,7 +180,7 @@ def find_duplicates(
     if (predicate := op.kw.get(f"{dialect}_where")) is not None:
         query = query.where(sql(predicate))
     query = query.having(count > 1).order_by(count.desc()).limit(3)
-    with suppress(sa.exc.DBAPIError), connection.begin_nested():
+    with suppress(DBAPIError), connection.begin_nested():
         return ", ".join(
             f"({', '.join(f'{value!s:.60}' for value in values)}) in {rows} rows"
             for rows, *values in connection.execute(query)
