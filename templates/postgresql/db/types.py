@@ -37,6 +37,11 @@ def id_column() -> MappedColumn[int]:
     )
 
 
+def largest_integer(kind: sa.types.TypeEngine[Any]) -> int:
+    """Return the largest value of an integer column."""
+    return 2**63 - 1 if isinstance(kind, sa.BigInteger) else 2**31 - 1
+
+
 def utc_now() -> sa.Function[datetime]:
     """Return the clock: the start of the transaction."""
     return sa.func.now()

@@ -39,6 +39,11 @@ def id_column() -> MappedColumn[int]:
     return mapped_column(sa.Integer(), primary_key=True, sort_order=-1)
 
 
+def largest_integer(_kind: sa.types.TypeEngine[Any]) -> int:
+    """Return the largest value: SQLite's integers have up to 64 bits in any column."""
+    return 2**63 - 1
+
+
 def utc_now() -> sa.TextClause:
     """Return the clock in milliseconds; CURRENT_TIMESTAMP has only seconds."""
     return sa.text("(strftime('%Y-%m-%d %H:%M:%f000', 'now'))")

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import ColumnDefault, func
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Mapped, mapped_column, selectinload
+from sqlalchemy.orm import Mapped, joinedload, mapped_column, selectinload
 
 from {{cookiecutter.project_slug}} import db
 from {{cookiecutter.project_slug}}.db import Database, Repository
@@ -62,14 +62,23 @@ async def test_a_row_is_created_and_got(repository: Items) -> None:
 async def test_a_missing_row_is_not_found(repository: Items) -> None:
     for missing in (
         repository.get(1),
+        repository.get(10**30),
         repository.get_one(name="stone"),
         repository.get_last(),
         repository.update(1, name="stone"),
         repository.update(1),
         repository.delete(1),
+        repository.delete(-(10**30)),
     ):
         with pytest.raises(db.NotFoundError):
             await missing
+    for attempt in (
+        repository.get("1"),
+        repository.update(None),
+        repository.delete("1"),
+    ):
+        with pytest.raises(TypeError, match=r"Item\.id is int, not"):
+            await attempt
     assert await repository.get_all() == []
 
 
@@ -79,7 +88,12 @@ async def test_filters_take_values_none_and_lists(repository: Items) -> None:
     assert (await repository.get_one(name="b")).seen_at == NOON
     assert (await repository.get_last(seen_at=None)).name == "c"
     assert [t.name for t in await repository.get_all(seen_at=None)] == ["a", "c"]
-    assert [t.name for t in await repository.get_all(name=["b", "c"])] == ["b", "c"]
+    for some in (["b", "c"], {"b", "c"}, (n for n in "bc"), {1: "b", 2: "c"}.values()):
+        assert [t.name for t in await repository.get_all(name=some)] == ["b", "c"]
+    assert await repository.count(size=range(2)) == 3
+    assert await repository.count(name=[]) == 0
+    assert await repository.count(seen_at=[None, NOON]) == 3
+    assert await repository.count(seen_at=[None]) == 2
     assert await repository.count() == 3
     assert await repository.count(colour=Colour.RED, seen_at=NOON) == 1
     assert await repository.exists(name="a")
@@ -218,6 +232,10 @@ async def test_a_page_sends_one_statement_per_relationship(repository: Items) ->
 async def test_a_page_refuses_a_nullable_order(repository: Items) -> None:
     with pytest.raises(ValueError, match=r"Item\.seen_at may be NULL"):
         await repository.page(order_by=Item.seen_at)
+    computed: list[Any] = [Item.size.desc(), func.lower(Item.name), Item.components]
+    for each in computed:
+        with pytest.raises(ValueError, match="the order of a column of Item"):
+            await repository.page(order_by=each)
     with pytest.raises(ValueError, match="a page has at least one row"):
         await repository.page(size=0)
 
@@ -264,9 +282,12 @@ def test_a_repository_is_bound_to_its_model() -> None:
     assert Repository[Item] is Repository[Item]
 
 
-async def test_expressions_and_loaders_are_positional(repository: Items) -> None:
+@pytest.mark.parametrize("load", [selectinload, joinedload])
+async def test_expressions_and_loaders_are_positional(
+    repository: Items, load: Any
+) -> None:
     await create_items(repository, 5)
-    large, loader = Item.size > 2, selectinload(Item.components)
+    large, loader = Item.size > 2, load(Item.components)
     found = await repository.get_all(loader, large)
     assert [len(item.components) for item in found] == [2, 2]
     assert (await repository.get_one(large, loader, name="4")).size == 4

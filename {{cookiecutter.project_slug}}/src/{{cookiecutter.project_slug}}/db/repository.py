@@ -1,6 +1,14 @@
 """Repository: the queries that every model needs; the caller owns the transaction."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+    Set,
+    ValuesView,
+)
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -22,11 +30,15 @@ from .exceptions import (
     NotFoundError,
     UnknownColumnError,
 )
+from .types import largest_integer
 
 ModelT = TypeVar("ModelT", bound=DeclarativeBase)
 
 Where = sa.ColumnExpressionArgument[bool] | ORMOption
 """A condition such as `User.name == "Ada"`, or a loader option."""
+
+SEVERAL = (Sequence, Set, Iterator, ValuesView)
+"""Kinds of values of which a keyword argument means any."""
 
 CHUNK_ROWS = 1000
 """Rows that `create_many` converts at a time."""
@@ -52,8 +64,8 @@ class Repository(Generic[ModelT]):
 
     It never commits and never swallows an error. `where` takes expressions and loader
     options, in any order: `get_all(User.age > 17, selectinload(User.posts))`. Keyword
-    arguments are the short form for equality: None means IS NULL, a list, tuple or set
-    means any of its values.
+    arguments are the short form for equality: None means IS NULL, a list, set, range or
+    generator means any of its values.
     """
 
     model: type[ModelT]
@@ -74,7 +86,9 @@ class Repository(Generic[ModelT]):
 
         Raises:
             NotFoundError: There is none.
+            TypeError: The key has another type.
         """
+        self._primary_key(id)
         row = await self.session.get(self.model, id, options=options)
         if row is None:
             raise self._not_found(id)
@@ -141,13 +155,18 @@ class Repository(Generic[ModelT]):
             descending: Whether to start with the highest.
 
         Raises:
-            ValueError: The column may be NULL, or the size is below one.
+            ValueError: It is no column, the column may be NULL, or the size is below one.
         """
         if size < 1:
             raise ValueError(f"a page has at least one row, not {size}")
         keys: list[Any] = list(self._mapper.primary_key)
         if order_by is not None:
-            first = self._mapper.columns[order_by.key]
+            first = self._mapper.columns.get(getattr(order_by, "key", ""))
+            if not isinstance(first, sa.Column):
+                raise ValueError(
+                    f"a page has the order of a column of {self.model.__name__}, not of"
+                    f" {order_by}; descending=True reverses it"
+                )
             if first.nullable:
                 raise ValueError(f"{order_by} may be NULL, which has no place in order")
             keys = [first, *(key for key in keys if key is not first)]
@@ -276,7 +295,8 @@ class Repository(Generic[ModelT]):
         return sa.inspect(self.model)
 
     async def _scalars(self, query: Any) -> Sequence[ModelT]:
-        return (await self.session.scalars(query)).all()
+        # Joined rows of a collection repeat the row that has it.
+        return (await self.session.scalars(query)).unique().all()
 
     def _first_or_raise(
         self, rows: Sequence[ModelT], where: Iterable[Where], equal: Iterable[str]
@@ -310,14 +330,33 @@ class Repository(Generic[ModelT]):
         ]
         for name, value in equal.items():
             column = getattr(self.model, name)
-            several = isinstance(value, (list, tuple, set))
-            conditions.append(column.in_(value) if several else column == value)
+            if isinstance(value, str | bytes) or not isinstance(value, SEVERAL):
+                conditions.append(column == value)
+                continue
+            values = [*value]
+            known = [each for each in values if each is not None]
+            any_of = column.in_(known)
+            null = len(known) < len(values)
+            conditions.append(sa.or_(any_of, column.is_(None)) if null else any_of)
         return conditions
 
     def _primary_key_filter(self, id: Any) -> list[sa.ColumnElement[bool]]:
+        return [column == value for column, value in self._primary_key(id)]
+
+    def _primary_key(self, id: Any) -> list[tuple[sa.ColumnElement[Any], Any]]:
+        """Pair the columns of the key with values; drivers differ on impossible ones."""
         values = id if isinstance(id, tuple) else (id,)
-        keys = self._mapper.primary_key
-        return [key == value for key, value in zip(keys, values, strict=True)]
+        pairs = [*zip(self._mapper.primary_key, values, strict=True)]
+        for column, value in pairs:
+            if isinstance(column.type, sa.types.TypeDecorator):
+                continue
+            expected = column.type.python_type
+            if not isinstance(value, expected):
+                name = f"{self.model.__name__}.{column.key}"
+                raise TypeError(f"{name} is {expected.__name__}, not {value!r}")
+            if isinstance(value, int) and abs(value) > largest_integer(column.type):
+                raise self._not_found(id)
+        return pairs
 
     def _cursor(self, row: ModelT, keys: Iterable[sa.Column[Any]]) -> tuple[Any, ...]:
         names = (self._mapper.get_property_by_column(key).key for key in keys)
