@@ -39,12 +39,12 @@ def sizes(project: RenderedProject) -> dict[str, int]:
 @pytest.mark.parametrize(
     ("part", "limit"),
     {
-        "lines of the package": 4170,
-        "lines of db/": 3620,
-        "lines of tests/": 1855,
+        "lines of the package": 4215,
+        "lines of db/": 3665,
+        "lines of tests/": 1875,
         "lines of docs/migrations.md": 400,
         "files": 73,
-        "lines": 8030,
+        "lines": 8095,
     }.items(),
 )
 def test_the_default_project_is_small(rendered: Render, part: str, limit: int) -> None:
@@ -53,7 +53,7 @@ def test_the_default_project_is_small(rendered: Render, part: str, limit: int) -
 
 @pytest.mark.parametrize(
     ("part", "limit"),
-    {"lines of the package": 7375, "files": 140, "lines": 15275}.items(),
+    {"lines of the package": 7420, "files": 140, "lines": 15340}.items(),
 )
 def test_the_largest_project_is_small(rendered: Render, part: str, limit: int) -> None:
     assert sizes(rendered(**EVERYTHING))[part] <= limit
@@ -61,7 +61,7 @@ def test_the_largest_project_is_small(rendered: Render, part: str, limit: int) -
 
 # On SQLite the history of statements is a part of it: decision 20.
 @pytest.mark.parametrize(
-    ("database", "limit"), {"sqlite": 785, "postgresql": 720}.items()
+    ("database", "limit"), {"sqlite": 820, "postgresql": 755}.items()
 )
 def test_the_data_layer_is_small(rendered: Render, database: str, limit: int) -> None:
     folder = rendered(**PROJECTS[database]).package / "db"
