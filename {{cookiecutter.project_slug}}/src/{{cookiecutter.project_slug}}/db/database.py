@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import cached_property
-from itertools import count
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -141,7 +140,9 @@ class Database(AbstractAsyncContextManager["Database"]):
         """
         started = time.monotonic()
         longest = INITIAL_BACKOFF_SECONDS
-        for attempt in count(1):
+        attempt = 0
+        while True:
+            attempt += 1
             # Jitter: transactions that collided would collide again in step.
             backoff = random.uniform(0, longest)
             try:
@@ -158,7 +159,6 @@ class Database(AbstractAsyncContextManager["Database"]):
             )
             await asyncio.sleep(backoff)
             longest = min(longest * 2, MAX_BACKOFF_SECONDS)
-        raise AssertionError("the last attempt returns or raises")
 
     async def ping(self) -> None:
         """Ask the database for one value; raise its error if it does not answer."""
