@@ -61,11 +61,12 @@ def changed_revisions(folder: Path) -> list[str]:
     if not names:
         return []
     theirs = _read_branch(folder, branch)
+    known = Revisions.of(theirs).known
     squashed: set[str] = set()
-    for first in ScriptDirectory(str(folder)).get_bases():
-        if first in Revisions.of(theirs).known:
-            chain = [*theirs.iterate_revisions(first, "base")]
-            squashed.update(Path(each.path).name for each in chain if chain[1:])
+    for first in known.intersection(ScriptDirectory(str(folder)).get_bases()):
+        chain = [*theirs.iterate_revisions(first, "base")]
+        if len(chain) > 1:
+            squashed.update(Path(each.path).name for each in chain)
     return [name for name in names if name not in squashed]
 
 
